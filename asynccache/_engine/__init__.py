@@ -1,0 +1,1 @@
+"""Time and concurrency. Private: anything here may change in any release."""

@@ -1,0 +1,190 @@
+"""`CachePolicy`: how long something is kept, how it is refreshed, and for whom. One object for functions and routes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from asynccache.errors import ConfigurationError
+
+__all__ = ["CACHEABLE_STATUSES", "DEFAULT", "CachePolicy", "Default", "Seconds", "seconds", "tag_names"]
+
+Seconds = float | timedelta
+"""A duration: seconds (millisecond resolution) or a `datetime.timedelta`."""
+
+CACHEABLE_STATUSES: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
+"""Statuses a policy may allow: those RFC 9110 section 15.1 calls heuristically cacheable, without 206."""
+
+
+class Default:
+    """The type of `DEFAULT`: "as configured", where None already means "never expires"."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "DEFAULT"
+
+
+DEFAULT: Final = Default()
+
+
+def seconds(value: object, name: str, *, zero: bool = False) -> float:
+    """Return a duration as seconds.
+
+    Args:
+        value: Seconds as int or float, or a timedelta.
+        name: The argument's name, for the error message.
+        zero: Accept 0.
+
+    Raises:
+        ConfigurationError: it is not a finite, positive duration (a `ValueError`).
+    """
+    if isinstance(value, timedelta):
+        number = value.total_seconds()
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    else:
+        msg = f"{name} must be a number of seconds or a timedelta, not {value!r}"
+        raise ConfigurationError(msg)
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        msg = f"{name} must be a finite number of seconds greater than {'or equal to ' if zero else ''}0, not {value!r}"
+        raise ConfigurationError(msg)
+    return number
+
+
+def tag_names(tags: object, name: str = "tags") -> tuple[str, ...]:
+    """Return ``tags`` as a tuple of distinct non-empty strings; refuse a lone string, which would be its letters."""
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        msg = f"{name} must be a collection of strings, not {tags!r}"
+        raise ConfigurationError(msg)
+    names = tuple(dict.fromkeys(tags))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for tag in names:  # pyright: ignore[reportUnknownVariableType]
+        if not isinstance(tag, str) or not tag:
+            msg = f"{name} must be non-empty strings, not {tag!r}"
+            raise ConfigurationError(msg)
+    return names  # pyright: ignore[reportReturnType, reportUnknownVariableType]
+
+
+def _names(value: object, name: str) -> tuple[str, ...] | None:
+    return None if value is None else tag_names(value, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePolicy:
+    """How one function or route is cached. Everything is checked here, once, at import time.
+
+    The first group is for functions and routes alike, the second for routes only.
+    """
+
+    ttl: Seconds | None | Default = DEFAULT
+    """Seconds a value is fresh; None: until it is invalidated; left out: the cache's ``default_ttl``."""
+    stale_while_revalidate: Seconds = 0
+    """Seconds after that in which it is served at once while one refresh runs in the background (RFC 5861)."""
+    stale_if_error: Seconds = 0
+    """Seconds after freshness in which it is served if computing a new one fails (RFC 5861)."""
+    early_refresh: float = 0.0
+    """XFetch's beta (Vattani et al., VLDB 2015): > 0 refreshes hot values a little before they expire; 1 is optimal."""
+    jitter: float = 0.0
+    """Shorten each ttl by a random fraction up to this (0 to 1), so that values set together do not expire together."""
+    soft_timeout: Seconds | None = None
+    """Seconds to wait for a new value before a stale one (if its window allows) is served instead."""
+    tags: tuple[str, ...] | Iterable[str] = ()
+    """Names to invalidate by; ``{argument}`` (functions) and ``{path_parameter}`` (routes) are filled in."""
+
+    public: bool = False
+    """The answer is the same for everyone who may ask: credentials are ignored, hits are served before routing."""
+    vary_on: Callable[..., Any] | None = None
+    """What distinguishes users: called with the connection's scope (routes), its result becomes part of the key."""
+    cookies: tuple[str, ...] | Iterable[str] | None = None
+    """Names of the cookies the response depends on; ``()`` for none. None: any cookie bypasses the cache."""
+    query: tuple[str, ...] | Iterable[str] | None = None
+    """Query parameters that are part of the key; others are ignored. None: the whole query as sent."""
+    vary: tuple[str, ...] | Iterable[str] = ()
+    """Request header fields that are part of the key beside those the response names in ``Vary``."""
+    statuses: frozenset[int] | Iterable[int] = frozenset({200, 301, 308})
+    """Statuses to store; a subset of `CACHEABLE_STATUSES`."""
+    client_ttl: Seconds | None = None
+    """``max-age`` for clients where the application sets no Cache-Control; None: they revalidate by ETag."""
+    max_body_bytes: int | None = None
+    """Larger bodies are not stored; None: the limit of `HTTPConfig`."""
+
+    fresh_for: float | None = field(init=False, repr=False, default=None)
+    """``ttl`` in seconds; None for "until invalidated". Meaningless while ``ttl`` is `DEFAULT`."""
+
+    def __post_init__(self) -> None:
+        """Check and normalise every field; raise `ConfigurationError` naming the first that is wrong."""
+        put = object.__setattr__
+        if not isinstance(self.ttl, Default) and self.ttl is not None:
+            put(self, "ttl", seconds(self.ttl, "ttl"))
+            put(self, "fresh_for", self.ttl)
+        for name in ("stale_while_revalidate", "stale_if_error"):
+            put(self, name, seconds(getattr(self, name), name, zero=True))
+        for name in ("soft_timeout", "client_ttl"):
+            value = getattr(self, name)
+            put(self, name, None if value is None else seconds(value, name, zero=name == "client_ttl"))
+        for name, limit in (("early_refresh", math.inf), ("jitter", 1.0)):
+            number = seconds(getattr(self, name), name, zero=True)
+            if number > limit:
+                msg = f"{name} must be at most {limit}, not {number}"
+                raise ConfigurationError(msg)
+            put(self, name, number)
+        put(self, "tags", tag_names(self.tags))
+        put(self, "cookies", _names(self.cookies, "cookies"))
+        put(self, "query", _names(self.query, "query"))
+        put(self, "vary", tuple(name.lower() for name in tag_names(self.vary, "vary")))
+        if not isinstance(self.public, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"public must be True or False, not {self.public!r}"
+            raise ConfigurationError(msg)
+        if self.vary_on is not None and not callable(self.vary_on):  # pyright: ignore[reportUnnecessaryComparison]
+            msg = f"vary_on must be callable, not {self.vary_on!r}"
+            raise ConfigurationError(msg)
+        if self.public and self.vary_on is not None:
+            msg = "public and vary_on contradict each other: a public response is the same for everyone"
+            raise ConfigurationError(msg)
+        self._check_statuses()
+        if self.max_body_bytes is not None and (
+            type(self.max_body_bytes) is not int or self.max_body_bytes < 0
+        ):
+            msg = f"max_body_bytes must be a non-negative int, not {self.max_body_bytes!r}"
+            raise ConfigurationError(msg)
+
+    def _check_statuses(self) -> None:
+        try:
+            statuses = frozenset(self.statuses)
+        except TypeError:
+            msg = f"statuses must be a collection of ints, not {self.statuses!r}"
+            raise ConfigurationError(msg) from None
+        if wrong := statuses - CACHEABLE_STATUSES:
+            msg = f"statuses may only hold {sorted(CACHEABLE_STATUSES)}, not {sorted(map(str, wrong))}"
+            raise ConfigurationError(msg)
+        object.__setattr__(self, "statuses", statuses)
+
+    def but(self, **changes: Any) -> CachePolicy:
+        """Return a copy with ``changes``."""
+        return replace(self, **changes)
+
+    @classmethod
+    def of(cls, value: object, **more: Any) -> CachePolicy | None:
+        """Return the policy meant by a route's ``cache=``: True, seconds, a timedelta, a policy; None for False and None.
+
+        Raises:
+            ConfigurationError: it is none of these.
+        """
+        if value is None or value is False:
+            return None
+        if isinstance(value, CachePolicy):
+            return value.but(**more) if more else value
+        if value is True:
+            return cls(**more)
+        if isinstance(value, (int, float, timedelta)):
+            return cls(ttl=seconds(value, "cache"), **more)
+        if isinstance(value, Mapping):
+            return cls(**value, **more)  # pyright: ignore[reportUnknownArgumentType]
+        msg = f"cache must be True, False, seconds, a timedelta or a CachePolicy, not {value!r}"
+        raise ConfigurationError(msg)
