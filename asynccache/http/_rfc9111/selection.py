@@ -1,0 +1,125 @@
+"""Which stored variant answers a request: Vary and its secondary key (RFC 9111 section 4.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from asynccache.http._rfc9111.fields import Headers, field_values, is_token, list_members
+from asynccache.http._rfc9111.stored import VaryIndex
+
+__all__ = ["MAX_VARIANTS", "add_variant", "normalise", "variant_digest", "vary_names"]
+
+MAX_VARIANTS: Final = 32
+"""Variants kept of one URI. Clients choose the values that select them, so their number needs a limit."""
+
+_LISTS: Final = frozenset(
+    {
+        b"accept",
+        b"accept-charset",
+        b"accept-encoding",
+        b"accept-language",
+        b"access-control-request-headers",
+        b"prefer",
+    }
+)
+_CASELESS: Final = frozenset({b"accept-charset", b"accept-language", b"access-control-request-headers"})
+_CODING: Final = re.compile(
+    rb"(?P<coding>[!#$%&'*+\-.^_`|~0-9a-z]+)"
+    rb"(?:[ \t]*;[ \t]*q=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
+)
+
+
+def vary_names(headers: Headers) -> tuple[bytes, ...] | None:
+    """Return the fields Vary names, lower-case, sorted, distinct; None for ``*`` (RFC 9110 section 12.5.5).
+
+    A member that can be no field's name counts as ``*``: it was meant to distinguish something, and
+    no request would ever have it.
+    """
+    names = {member.lower() for member in list_members(headers, b"vary")}
+    return None if b"*" in names or not all(map(is_token, names)) else tuple(sorted(names))
+
+
+def normalise(name: bytes, values: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return a request field's lines in the form in which they are compared; ``()`` only if there is none.
+
+    RFC 9111 section 4.1 allows combining lines, and removing whitespace where the field's syntax
+    allows it. That is done for fields known to be lists: in others, User-Agent for one, a comma is
+    text, and a client could otherwise have its own answer stored as that of a value with another
+    spacing. Fields with quotes are left alone for the same reason.
+
+    Args:
+        name: The field's name, lower-case.
+        values: The value of each of its lines.
+    """
+    lines = tuple(value.strip() for value in values)
+    if not lines or name not in _LISTS or any(b'"' in line for line in lines):
+        return lines
+    members = [member for line in lines for piece in line.split(b",") if (member := piece.strip())]
+    if name == b"accept-encoding":
+        members = _codings(members)
+    combined = b",".join(members)
+    return (combined.lower() if name in _CASELESS else combined,)
+
+
+def _codings(members: list[bytes]) -> list[bytes]:
+    """Sort an Accept-Encoding (RFC 9110 section 12.5.3) and write each weight in one way.
+
+    Refused codings (``gzip;q=0``) and exact weights are kept. They change the answer where ``*`` or
+    ``identity`` is among them, and elsewhere too: many applications just look for ``gzip`` in the
+    text. If ``gzip;q=0, br`` and ``br`` were one, a client could have gzip stored for those who asked for br.
+    """
+    codings: set[bytes] = set()
+    for member in members:
+        match = _CODING.fullmatch(member.lower())
+        if match is None:
+            return members
+        weight = match["weight"] or b"1"
+        if b"." in weight:
+            weight = weight.rstrip(b"0").rstrip(b".")
+        codings.add(match["coding"] if weight == b"1" else match["coding"] + b";q=" + weight)
+    return sorted(codings)
+
+
+def variant_digest(names: Sequence[bytes], request_headers: Headers, extra: Sequence[str] = ()) -> str:
+    """Return the secondary key of a request: 32 hexadecimal digits (RFC 9111 section 4.1).
+
+    Two requests have the same one only if all the fields agree after `normalise` and ``extra`` is
+    the same: every part is preceded by its length and every list by its count.
+
+    Args:
+        names: The fields that select, as `vary_names` returns them.
+        request_headers: The request's fields.
+        extra: What else distinguishes variants: chosen cookies, a user.
+    """
+    return blake2b(b"".join(_encoded(names, request_headers, extra)), digest_size=16).hexdigest()
+
+
+def _encoded(names: Sequence[bytes], request_headers: Headers, extra: Sequence[str]) -> Iterator[bytes]:
+    yield b"%d," % len(names)
+    for name in names:
+        lines = normalise(name, field_values(request_headers, name))
+        yield b"%d:%b%d," % (len(name), name, len(lines))
+        for line in lines:
+            yield b"%d:%b" % (len(line), line)
+    yield b"%d," % len(extra)
+    for text in extra:
+        part = text.encode("utf-8", "surrogatepass")
+        yield b"%d:%b" % (len(part), part)
+
+
+def add_variant(index: VaryIndex, digest: str) -> tuple[VaryIndex, tuple[str, ...]]:
+    """Return the index with ``digest`` as its newest variant, and the digests that had to make room.
+
+    The index itself is returned where nothing changes. Storing a variant again makes it the newest,
+    so that those in use stay while somebody tries out values.
+    """
+    if index.variants and index.variants[-1] == digest:
+        return index, ()
+    variants = (*(known for known in index.variants if known != digest), digest)
+    kept, dropped = variants[-MAX_VARIANTS:], variants[:-MAX_VARIANTS]
+    return msgspec.structs.replace(index, variants=kept), dropped

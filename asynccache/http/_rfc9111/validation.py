@@ -1,0 +1,58 @@
+"""Entity tags, and when a 304 is answer enough (RFC 9111 section 4.3, RFC 9110 section 13)."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+from asynccache.http._rfc9111.fields import Headers, entity_tags, field_values, http_date
+
+__all__ = ["make_etag", "not_modified", "not_modified_fields"]
+
+_IN_NOT_MODIFIED: Final = frozenset(
+    {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary"}
+)
+
+
+def make_etag(body: bytes) -> bytes:
+    """Return a body's strong entity tag, the same in every process (RFC 9110 section 8.8.3)."""
+    return b'"%b"' % blake2b(body, digest_size=16).hexdigest().encode()
+
+
+def not_modified(
+    request_headers: Headers, etag: bytes, last_modified: float | None, now: float | None = None
+) -> bool:
+    """Return whether a client's copy is still good, so that a 304 answers it (RFC 9111 section 4.3.2).
+
+    Only for GET and HEAD, and only where the stored status is 200. If-None-Match takes precedence
+    (RFC 9110 section 13.2.2) and is compared weakly; If-Modified-Since is ignored if it is not
+    exactly one valid date.
+
+    Args:
+        request_headers: The request's fields.
+        etag: The stored response's entity tag, as in the field.
+        last_modified: Its Last-Modified, seconds since the epoch; None if it has none.
+        now: Seconds since the epoch, for dates with a two-digit year.
+    """
+    wanted = field_values(request_headers, b"if-none-match")
+    if wanted:
+        return wanted[0] == etag or _matches(request_headers, etag)
+    if last_modified is None:
+        return False
+    since = field_values(request_headers, b"if-modified-since")
+    date = http_date(since[0], now) if len(since) == 1 else None
+    return date is not None and last_modified <= date
+
+
+def _matches(request_headers: Headers, etag: bytes) -> bool:
+    tags = entity_tags(request_headers, b"if-none-match")
+    opaque = etag.removeprefix(b"W/")
+    return tags == "*" or any(tag.opaque == opaque for tag in tags)
+
+
+def not_modified_fields(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    """Return those of a 200's fields that its 304 must carry (RFC 9110 section 15.4.5), and no others.
+
+    A 304 has no content, so nothing that describes content belongs into it.
+    """
+    return tuple((name, value) for name, value in headers if name.lower() in _IN_NOT_MODIFIED)
