@@ -1,28 +1,16 @@
-"""Keys: what a store is asked for. Distinct questions never share a key; that is what this module is about.
-
-A full key is ``namespace prefix + sigil + name``: ``shop:eu:`` + ``:`` + ``user:42``. The sigil tells
-a value (``:``) from a tag's stamp (``#``, ``~``) and an HTTP response (``@``). No segment of a namespace
-can contain any of them, so whatever the names are, a child, a value and a tag never meet, and one
-prefix covers exactly a namespace with all its children.
-"""
+"""Full keys: namespace, kind, name."""
 
 from __future__ import annotations
 
 import re
-import string
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, time
-from enum import Enum
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
-from uuid import UUID
 
-from asynccache._arguments import Unkeyable, encode, label
 from asynccache.errors import ConfigurationError, InvalidKeyError
 
-__all__ = ["KeyTemplate", "Kind", "Namespace", "call_key", "check_key", "describe", "digest", "split"]
+__all__ = ["Kind", "Namespace", "check_key", "describe", "digest", "percent", "split"]
 
 Kind = Literal["value", "tag", "soft_tag", "http"]
 """What is stored under a full key."""
@@ -30,8 +18,6 @@ Kind = Literal["value", "tag", "soft_tag", "http"]
 _SIGILS: Final[dict[str, Kind]] = {":": "value", "#": "tag", "~": "soft_tag", "@": "http"}
 _FULL_KEY: Final = re.compile(r"((?:[A-Za-z0-9_.%-]+:)+)([:#~@])(.+)\Z", re.DOTALL)
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
-_READABLE: Final = 512
-"""Characters; a longer call key is replaced by its digest."""
 
 
 def check_key(key: object, name: str = "key") -> str:
@@ -67,7 +53,8 @@ def digest(text: str) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _percent(text: str) -> str:
+def percent(text: str) -> str:
+    """Return every byte of ``text`` percent-encoded."""
     return "".join(f"%{byte:02X}" for byte in text.encode())
 
 
@@ -77,7 +64,7 @@ def _segment(name: object) -> str:
         msg = f"a namespace must be a non-empty str, not {name!r}"
         raise ConfigurationError(msg)
     try:
-        return _UNSAFE.sub(lambda match: _percent(match[0]), name)
+        return _UNSAFE.sub(lambda match: percent(match[0]), name)
     except UnicodeEncodeError:
         msg = f"namespace {name!r} has lone surrogates, which UTF-8 cannot encode"
         raise ConfigurationError(msg) from None
@@ -148,178 +135,3 @@ def describe(full_key: str) -> str:
     except InvalidKeyError:
         return repr(full_key)
     return f"{kind.replace('_', ' ')} {name!r} in {'/'.join(namespace.segments)}"
-
-
-def call_key(name: str, arguments: Mapping[str, object]) -> str:
-    """Return the key of one call: readable, equal in every process, different for different arguments.
-
-    ``1``, ``True``, ``1.0`` and ``"1"`` differ; sets and dicts do not depend on their order; objects with
-    declared fields (dataclasses, attrs, msgspec, pydantic, named tuples) count by class and fields.
-    Beyond 512 characters the arguments are replaced by a blake2b-128 digest.
-
-    >>> call_key("shop.items:get_user", {"user_id": 42, "lang": "de"})
-    "shop.items:get_user(user_id=42, lang='de')"
-
-    Args:
-        name: The function, as ``module:qualname``.
-        arguments: Parameters and their values, in the order of the signature.
-
-    Raises:
-        InvalidKeyError: an argument (a session, a request, a function) has no lasting identity.
-    """
-    if "(" in name or "%" in name:
-        name = name.replace("%", "%25").replace("(", "%28")
-    parameter = ""
-    texts: list[str] = []
-    try:
-        for parameter, value in arguments.items():
-            texts.append(f"{label(parameter)}={encode(value)}")
-    except Unkeyable as exc:
-        msg = (
-            f"argument {parameter!r} of {name} cannot be part of a key: {exc}; "
-            f"leave it out with ignore=({parameter!r},) or give key="
-        )
-        raise InvalidKeyError(msg) from None
-    key = f"{name}({', '.join(texts)})"
-    if len(key) > _READABLE:
-        # A parameter never begins with "#": this meets no readable key.
-        key = f"{name}(#{digest(check_key(key))})"
-    return check_key(key)
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One ``{parameter.attribute}`` of a template."""
-
-    before: str
-    """The literal text in front of it."""
-    source: str
-    """The field as written."""
-    parameter: str
-    attributes: tuple[str, ...]
-    stop: str = ""
-    """The character that ends the value when another field follows, else nothing."""
-
-    def render(self, arguments: Mapping[str, object]) -> str:
-        """Return the field's value as text."""
-        try:
-            value = arguments[self.parameter]
-            for attribute in self.attributes:
-                value = getattr(value, attribute)
-        except (KeyError, AttributeError) as exc:
-            msg = f"template field {self.source} has no value"
-            raise InvalidKeyError(msg) from exc
-        text = value if type(value) is str else _plain(value, self.source)
-        if self.stop:
-            text = text.replace("%", "%25").replace(self.stop, _percent(self.stop))
-        return text
-
-
-def _plain(value: object, source: str) -> str:
-    """Return ``value`` as an f-string shows it, if that tells it from its likes."""
-    if value is None or isinstance(value, (Enum, UUID, bool, date, time)):
-        return str(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        try:
-            return int.__repr__(value)
-        except ValueError:  # more digits than sys.get_int_max_str_digits()
-            msg = f"template field {source} is too large a number for a key"
-            raise InvalidKeyError(msg) from None
-    msg = (
-        f"template field {source} is of type {type(value).__qualname__}; a template takes str, int, bool, "
-        "None, UUID, Enum and dates: name an attribute like {item.id}, or give a function as key="
-    )
-    raise InvalidKeyError(msg)
-
-
-class KeyTemplate:
-    """A key or tag with fields for arguments: ``"user:{user_id}"``, ``"item:{item.id}"``.
-
-    Values appear as an f-string shows them, so 1 and "1" give the same key. Otherwise distinct values
-    give distinct keys: where one field is followed by another, ``%`` and the character after the
-    field are percent-encoded in its value, so that the value ends where that character first appears.
-
-    >>> KeyTemplate("{a}:{b}", ("a", "b")).render({"a": "x:y", "b": "z:"})
-    'x%3Ay:z:'
-
-    Args:
-        template: The text; ``{{`` and ``}}`` stand for braces.
-        parameters: The names that fields may begin with.
-
-    Raises:
-        ConfigurationError: it is not such a template, or names something else.
-    """
-
-    __slots__ = ("_fields", "_tail", "parameters", "template")
-
-    def __init__(self, template: str, parameters: Sequence[str]) -> None:
-        self.template = template
-        """The text, as given."""
-        self._fields, self._tail = _parse(template, tuple(parameters))
-        self.parameters = tuple(dict.fromkeys(part.parameter for part in self._fields))
-        """The parameters it uses; none for a constant."""
-
-    def render(self, arguments: Mapping[str, object]) -> str:
-        """Return the key for ``arguments``.
-
-        Raises:
-            InvalidKeyError: a value is absent or of a type that does not show its identity.
-        """
-        key = "".join([part.before + part.render(arguments) for part in self._fields]) + self._tail
-        return check_key(key, self.template)
-
-    def __repr__(self) -> str:
-        return f"KeyTemplate({self.template!r})"
-
-
-def _parse(template: object, parameters: tuple[str, ...]) -> tuple[tuple[_Field, ...], str]:
-    """Return the fields of ``template`` and the text after the last."""
-    if not isinstance(template, str) or not template:
-        msg = f"a template must be a non-empty str, not {template!r}"
-        raise ConfigurationError(msg)
-    fields: list[_Field] = []
-    text = ""
-    for literal, name in _pieces(template):
-        text += literal
-        if name is None:
-            continue
-        parameter, *attributes = name.split(".")
-        if parameter not in parameters:
-            known = ", ".join(parameters) or "none"
-            msg = f"template {template!r}: unknown field {{{name}}}; known are: {known}"
-            raise ConfigurationError(msg)
-        if fields:
-            fields[-1] = _ended(fields[-1], text, template)
-        fields.append(_Field(text, f"{{{name}}}", parameter, tuple(attributes)))
-        text = ""
-    return tuple(fields), text
-
-
-def _ended(part: _Field, separator: str, template: str) -> _Field:
-    """Return ``part`` ended by the first character of ``separator``."""
-    # Letters and digits would appear in the percent-encoding of what they separate.
-    if not separator or separator[0] == "%" or separator[0].isalnum():
-        msg = f"template {template!r}: put a separator such as ':' right after {part.source}"
-        raise ConfigurationError(msg)
-    return replace(part, stop=separator[0])
-
-
-def _pieces(template: str) -> Iterator[tuple[str, str | None]]:
-    """Yield literal text with the field after it, if any."""
-    try:
-        pieces: list[tuple[str, Any, Any, Any]] = list(string.Formatter().parse(template))
-    except ValueError as exc:
-        msg = f"template {template!r}: {exc}; write {{{{ and }}}} for braces"
-        raise ConfigurationError(msg) from None
-    for literal, name, spec, conversion in pieces:
-        if name is not None and (
-            spec or conversion or not all(part.isidentifier() for part in name.split("."))
-        ):
-            msg = (
-                f"template {template!r}: a field is a parameter like {{id}} or {{item.id}}, "
-                "without positions, indexes, conversions (!r) or formats (:>5)"
-            )
-            raise ConfigurationError(msg)
-        yield literal, name
