@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -28,6 +29,8 @@ _LISTS: Final = frozenset(
     }
 )
 _CASELESS: Final = frozenset({b"accept-charset", b"accept-language", b"access-control-request-headers"})
+_REMEMBERED: Final = 256
+"""The longest value, in bytes, whose normal form is remembered."""
 _CODING: Final = re.compile(
     rb"(?P<coding>[!#$%&'*+\-.^_`|~0-9a-z]+)"
     rb"(?:[ \t]*;[ \t]*q=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
@@ -57,13 +60,24 @@ def normalise(name: bytes, values: Sequence[bytes]) -> tuple[bytes, ...]:
         values: The value of each of its lines.
     """
     lines = tuple(value.strip() for value in values)
-    if not lines or name not in _LISTS or any(b'"' in line for line in lines):
+    if not lines or name not in _LISTS:
+        return lines
+    short = sum(map(len, lines)) <= _REMEMBERED
+    return _remembered_list(name, lines) if short else _list(name, lines)
+
+
+def _list(name: bytes, lines: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    if any(b'"' in line for line in lines):
         return lines
     members = [member for line in lines for piece in line.split(b",") if (member := piece.strip())]
     if name == b"accept-encoding":
         members = _codings(members)
     combined = b",".join(members)
     return (combined.lower() if name in _CASELESS else combined,)
+
+
+# Browsers send few different values, on every request. Long ones are not kept: clients choose them.
+_remembered_list = lru_cache(maxsize=1024)(_list)
 
 
 def _codings(members: list[bytes]) -> list[bytes]:

