@@ -11,7 +11,7 @@ What happens when
 - the computation is cancelled from within (it awaited something that was cancelled): the waiters raise
   `CacheError`. A bare CancelledError would look as if they had been cancelled themselves, and running
   the computation again might repeat what it did so far.
-- it raises KeyboardInterrupt or SystemExit: that ends the event loop, as from any task; waiters get `CacheError`.
+- it raises KeyboardInterrupt or SystemExit: that ends the loop, as from any task; waiters get `CacheError`.
 - it asks for its own key: `CacheError` instead of waiting for itself for ever.
 """
 

@@ -1,9 +1,11 @@
-"""Stand-ins for the engine's tests: the smallest store, a clock that is turned, a gate that holds work back."""
+"""Stand-ins for the engine's tests: the smallest store, and a clock that is turned."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+
+Keys = set[str]
 
 
 class FakeClock:
@@ -48,7 +50,7 @@ class DictBackend:
         await self.visit("get_many", *keys)
         return {key: self.data[key] for key in keys if key in self.data}
 
-    async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> set[str]:
+    async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Keys:
         await self.visit("set_many", *items, ttl)
         self.data.update(items)
         return set()

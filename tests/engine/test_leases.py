@@ -113,10 +113,10 @@ def test_at_most_one_token_is_ever_valid_and_none_survives_a_void(steps: list[tu
                 model[key] = (token, now + number + 1)
                 everyone.append((key, token))
         elif action == "release" and everyone:
-            key, token = everyone[number % len(everyone)]
-            leases.release(key, token)
-            if key in model and model[key][0] == token:
-                del model[key]
+            held_key, old = everyone[number % len(everyone)]
+            leases.release(held_key, old)
+            if held_key in model and model[held_key][0] == old:
+                del model[held_key]
         elif action == "void":
             leases.void(key)
             model.pop(key, None)
@@ -125,6 +125,6 @@ def test_at_most_one_token_is_ever_valid_and_none_survives_a_void(steps: list[tu
             model = {other: held for other, held in model.items() if not other.startswith(key[:2])}
         else:
             now += number
-        for key, token in everyone:
-            held = model.get(key)
-            assert leases.valid(key, token, now) is (held is not None and held[0] == token and now < held[1])
+        for each, its in everyone:
+            held = model.get(each)
+            assert leases.valid(each, its, now) is (held is not None and held[0] == its and now < held[1])
