@@ -225,6 +225,12 @@ class Strange(tzinfo):
     def utcoffset(self, dt: datetime | None) -> timedelta:
         return timedelta(hours=1)
 
+    def dst(self, dt: datetime | None) -> None:
+        return None
+
+    def tzname(self, dt: datetime | None) -> None:
+        return None
+
 
 HERE = __name__
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -313,7 +319,7 @@ DIFFERENT: list[object] = [
         Mangled(1, 3),
         Model(x=1),
         Model(x="1"),
-        Model(x=1, y=2),
+        Model.model_validate({"x": 1, "y": 2}),
         Model(x=1).knowing(3),
     ),
     *(2**4000, 2**4000 + 1, hex(2**4000), [None], [[None]], {None: None}, {None}),
@@ -351,6 +357,17 @@ def test_a_cached_property_does_not_change_the_key() -> None:
     warm = Grown(1)
     assert warm.twice == (1, 1)
     assert call_key("f", {"x": warm}) == call_key("f", {"x": Grown(1)})
+
+
+def test_attrs_count_by_class_and_fields() -> None:
+    """Classes of attrs are known by their fields."""
+    attrs = pytest.importorskip("attrs")
+    one, two = (
+        attrs.make_class(name, {"x": attrs.field(), "y": attrs.field(default=1)}) for name in ("One", "Two")
+    )
+    keys = [call_key("f", {"x": value}) for value in (one(1), one(1, 2), two(1), one("1"))]
+    assert len(set(keys)) == 4
+    assert call_key("f", {"x": one(1)}) == keys[0]
 
 
 leaves = st.sampled_from(

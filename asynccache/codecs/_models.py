@@ -9,7 +9,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from pathlib import PurePath
 from typing import Any, Final, Literal
 
-__all__ = ["dump", "is_model", "restore"]
+__all__ = ["MASK", "dump", "is_model", "restore"]
+
+MASK: Final = b"*" * 10
+"""What pydantic writes to JSON for a `SecretStr`: the value is gone, which no codec may let happen."""
 
 _AS_TEXT: Final = (
     *(IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network),

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from asynccache.codecs._failure import cannot_decode, cannot_encode
-from asynccache.codecs._models import dump, restore
+from asynccache.codecs._models import MASK, dump, restore
 
 __all__ = ["JsonCodec", "MsgpackCodec"]
 
@@ -85,8 +85,10 @@ class JsonCodec:
         """Return ``value`` as JSON; raise `CodecError` if it cannot be told in it."""
         try:
             data = _json_encode(value)
-            # Only where there is a null can there have been a NaN.
+            # Only where there is a null can there have been a NaN, and only where there are stars a secret.
             plain = msgspec.to_builtins(value, enc_hook=_dump_json) if b"null" in data else None
+            if MASK in data:
+                _msgpack_encode(value)
         except Exception as exc:
             raise cannot_encode(self.name, value) from exc
         if _has_non_finite(plain):

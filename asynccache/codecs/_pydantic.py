@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import Any, Final
 
 from asynccache.codecs._failure import cannot_decode, cannot_encode
+from asynccache.codecs._models import MASK
 from asynccache.errors import MissingDependencyError
 
 __all__ = ["PydanticCodec"]
+
+_DUMP: Final[Mapping[str, Any]] = {"round_trip": True, "by_alias": False, "warnings": "error"}
 
 
 class PydanticCodec:
@@ -40,9 +43,12 @@ class PydanticCodec:
     def encode(self, value: Any) -> bytes:
         """Return ``value`` as JSON, each part by its own class; raise `CodecError` if it cannot be."""
         try:
-            data: bytes = self._any.dump_json(value, round_trip=True, by_alias=False, warnings="error")
+            data: bytes = self._any.dump_json(value, **_DUMP)
+            masked = MASK in data and _has_secret(self._any.dump_python(value, **_DUMP))
         except Exception as exc:
             raise cannot_encode(self.name, value) from exc
+        if masked:
+            raise cannot_encode(self.name, value, "pydantic's JSON masks secrets")
         return data
 
     def decode(self, data: bytes, type: Any = None) -> Any:
@@ -60,3 +66,18 @@ class PydanticCodec:
         except TypeError:
             return self._adapter(type_)
         return self._cached(type_)
+
+
+def _has_secret(value: Any) -> bool:
+    """Return True if there is a `SecretStr` or its like in dumped data, however deep."""
+    pending: list[Any] = [value]
+    while pending:
+        item = pending.pop()
+        if hasattr(item, "get_secret_value"):
+            return True
+        if isinstance(item, dict):
+            pending += item.keys()
+            pending += item.values()
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            pending += item
+    return False
