@@ -599,7 +599,7 @@ def test_the_codec_field_tells_how_to_read() -> None:
         field, payload = Serializer(codec, compressor=compressor, max_value_bytes=LIMIT).encode(long)
         assert field == f"{codec.name}+zstd"
         assert reader.decode(field, payload, dict[str, str]) == long
-    field, payload = Serializer(RawCodec(), max_value_bytes=LIMIT).encode(b"a")
+    field, payload = Serializer(RawCodec(), compressor=compressor, max_value_bytes=LIMIT).encode(b"a")
     assert (field, reader.decode(field, payload)) == ("raw", b"a")
     assert repr(Serializer(RawCodec(), compressor=compressor, max_value_bytes=1)) == "<Serializer raw+zstd>"
 

@@ -32,6 +32,18 @@ class Text(str):
     __slots__ = ()
 
 
+class Instant(datetime):
+    """As freezegun's and pendulum's."""
+
+
+class Day(date):
+    """A date of its own."""
+
+
+class Span(timedelta):
+    """A duration of its own."""
+
+
 class Color(Enum):
     RED = "red"
     BLUE = "blue"
@@ -322,6 +334,7 @@ DIFFERENT: list[object] = [
         Model.model_validate({"x": 1, "y": 2}),
         Model(x=1).knowing(3),
     ),
+    *(Instant(2026, 1, 2), datetime(2026, 1, 2), Day(2026, 1, 2), Span(1)),  # noqa: DTZ001
     *(2**4000, 2**4000 + 1, hex(2**4000), [None], [[None]], {None: None}, {None}),
 ]
 

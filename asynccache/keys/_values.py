@@ -51,9 +51,9 @@ def label(name: str) -> str:
     return name if name.isidentifier() else _quote(name)
 
 
-def _quote(text: str) -> str:
+def _quote(text: str, _: int = 0) -> str:
     # Not repr(): what that leaves readable depends on the Unicode version of the interpreter.
-    if _SPECIAL.search(text) is None:
+    if text.isalnum() or _SPECIAL.search(text) is None:
         return f"'{text}'"
     return "'" + _SPECIAL.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "'"
 
@@ -63,7 +63,7 @@ def _class(cls: type) -> str:
     return name if _CLASS.match(name) else _quote(name)
 
 
-def _integer(value: int) -> str:
+def _integer(value: int, _: int = 0) -> str:
     return str(value) if value.bit_length() <= _DECIMAL_BITS else hex(value)
 
 
@@ -113,8 +113,8 @@ def _span(value: timedelta) -> str:
 
 
 _ENCODERS: Final[dict[type, Callable[[Any, int], str]]] = {
-    str: lambda value, _: _quote(value),
-    int: lambda value, _: _integer(value),
+    str: _quote,
+    int: _integer,
     bool: lambda value, _: str(value),
     type(None): lambda _, __: "None",
     float: lambda value, _: repr(value),
