@@ -29,7 +29,7 @@ def hit(ttl: float, *, stale: bool = False, detail: str | None = None, name: str
         detail: Anything to add.
         name: The cache's name.
     """
-    seconds = max(-_MAX_INTEGER, min(int(ttl // 1), _MAX_INTEGER))
+    seconds = int(max(-_MAX_INTEGER, min(ttl, _MAX_INTEGER)) // 1)  # before int(): it may be infinite
     member = f"{_item(name)}; hit; ttl={seconds}"
     if stale and detail is None:
         detail = "stale"
