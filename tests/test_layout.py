@@ -65,6 +65,14 @@ def test_the_extra_all_holds_every_extra() -> None:
     assert named == EXTRAS.keys() - {"all"}
 
 
+def test_what_exists_is_declared() -> None:
+    plugin = {"asynccache": "asynccache.testing.plugin"}
+    declared = PROJECT["project"].get("entry-points", {}).get("pytest11", {})
+
+    assert declared == (plugin if (ROOT / "asynccache" / "testing" / "plugin.py").exists() else {})
+    assert PROJECT["project"].get("readme") == ("README.md" if (ROOT / "README.md").exists() else None)
+
+
 @pytest.mark.parametrize("pins", PINS)
 def test_pins_are_names_and_versions_only(pins: str) -> None:
     lines = (ROOT / "constraints" / pins).read_text(encoding="utf-8").splitlines()

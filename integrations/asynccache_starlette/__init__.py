@@ -1,0 +1,1 @@
+"""asynccache for Starlette."""
