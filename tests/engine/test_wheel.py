@@ -1,0 +1,68 @@
+"""The wheel: everything is due after it expires, and nothing long after."""
+
+from __future__ import annotations
+
+from hypothesis import given, strategies as st
+
+from asynccache._engine.entry import Entry
+from asynccache._engine.s3fifo import DEAD, SMALL
+from asynccache._engine.wheel import ExpiryWheel
+
+
+def entry(until: float) -> Entry:
+    return Entry("k", b"", "", 0.0, until, until, until, hits=SMALL)
+
+
+@given(
+    st.lists(st.floats(0.001, 1e7), min_size=1, max_size=50),
+    st.floats(0, 1e10),
+)
+def test_due_after_expiry_but_soon(lifetimes: list[float], now: float) -> None:
+    """No entry is taken before its expiry; every one is at most a second, or 1/64 of its life, later."""
+    wheel = ExpiryWheel()
+    for lifetime in lifetimes:
+        wheel.push(entry(now + lifetime), now + lifetime, now)
+    while wheel.due:
+        due = wheel.due[0]
+        for taken in wheel.take(due, 1000):
+            late = due - taken.expires
+            assert -1e-6 <= late <= max(1.0, (taken.expires - now) / 64) + 1e-5
+        wheel.take(due, 0)
+        if wheel.size == 0:
+            break
+    assert wheel.size == 0
+
+
+def test_few_buckets_for_many_lifetimes() -> None:
+    """A month of lifetimes, a second apart, needs some hundred buckets."""
+    wheel = ExpiryWheel()
+    for lifetime in range(1, 2_600_000, 13):
+        wheel.push(entry(lifetime), lifetime, 0.0)
+
+    assert len(wheel.due) < 1600
+
+
+def test_at_most_the_limit_at_a_time() -> None:
+    """However many are due, one call answers with no more than was asked for."""
+    wheel = ExpiryWheel()
+    for _ in range(1000):
+        wheel.push(entry(1.0), 1.0, 0.0)
+    taken = [len(wheel.take(5.0, 32)) for _ in range(40)]
+
+    assert max(taken) == 32
+    assert sum(taken) == 1000
+
+
+def test_the_dead_are_swept() -> None:
+    """References to entries removed before their time do not stay until then."""
+    wheel = ExpiryWheel()
+    entries = [entry(float(i % 500 + 1000)) for i in range(5000)]
+    for each in entries:
+        wheel.push(each, each.expires, 0.0)
+    for each in entries[100:]:
+        each.hits = DEAD
+    for _ in range(2000):
+        wheel.sweep()
+
+    assert wheel.size == 100
+    ExpiryWheel().sweep()
