@@ -1,0 +1,523 @@
+"""`InMemoryBackend`: the store in this process. Bounded, scan-resistant, never the cause of a pause."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from asyncio import AbstractEventLoop, TimerHandle, get_running_loop
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from math import inf
+from typing import Any, Final
+from urllib.parse import urlsplit
+from weakref import ReferenceType, ref
+
+from msgspec.structs import replace
+
+from asynccache._engine.clock import Clock, wall_clock
+from asynccache._engine.entry import COUNTER, Entry, pack, unpack
+from asynccache._engine.fanout import Fanout
+from asynccache._engine.leasebook import LeaseBook
+from asynccache._engine.s3fifo import S3FIFO, USED, cost
+from asynccache._engine.urls import parse_count, parse_size, query_options
+from asynccache._engine.wheel import ExpiryWheel
+from asynccache.errors import BackendError, ConfigurationError, InvalidKeyError
+from asynccache.policy import seconds
+from asynccache.protocols import BackendHealth
+
+__all__ = ["InMemoryBackend"]
+
+_MIB: Final = 2**20
+_LEAST_BYTES: Final = 4096
+_WRITE_SLICE: Final = 32
+_TIMER_SLICE: Final = 128
+_SCAN_SLICE: Final = 2000
+_LONGEST_NAP: Final = 60.0
+_SHORTEST_NAP: Final = 0.1
+_SLACK: Final = 1024
+_INT64: Final = 2**63
+
+
+class InMemoryBackend:
+    """A store in this process, for one event loop at a time.
+
+    It holds at most ``max_bytes`` (keys, values and its own overhead of about 370 bytes an entry; not
+    decoded values kept beside them) and ``max_entries``. When it is full, S3-FIFO chooses what goes
+    (`asynccache._engine.s3fifo`). An entry that would take more than an eighth of ``max_bytes`` is refused.
+
+    Nothing is returned at or after its expiry; the memory is given back up to a second, or 1/64 of its
+    time to live, later. There is no thread. It belongs to the thread of the event loop that uses it, and may
+    be used from another loop of that thread later. `open` is not needed; `aclose` drops all data, and
+    the store can be used again afterwards.
+
+    Args:
+        max_bytes: Memory to use, at least 4096.
+        max_entries: Most entries to hold; None: ``max_bytes`` is the only bound.
+        clock: Seconds since the epoch.
+
+    Raises:
+        ConfigurationError: an argument is not what it must be.
+    """
+
+    # Without an await in between, reading and writing back cannot be interrupted on an event loop: `add`,
+    # `incr`, `touch` and `fill` are atomic by construction and take no lock. `lock` is for users' own cycles.
+
+    __slots__ = (
+        "__weakref__",
+        "_bus",
+        "_clock",
+        "_leases",
+        "_locks",
+        "_mask",
+        "_objects",
+        "_opaque",
+        "_shards",
+        "_table",
+        "_timer",
+        "_timer_loop",
+        "_wheel",
+    )
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = 128 * _MIB,
+        max_entries: int | None = None,
+        clock: Clock = wall_clock,
+    ) -> None:
+        _check_count(max_bytes, "max_bytes", _LEAST_BYTES)
+        if max_entries is not None:
+            _check_count(max_entries, "max_entries", 1)
+        if not callable(clock):  # pyright: ignore[reportUnnecessaryComparison]
+            raise ConfigurationError(f"clock must be callable, not {clock!r}")
+        self._clock = clock
+        self._table = S3FIFO(max_bytes, max_entries)
+        # The table never replaces these; one attribute less on every read.
+        self._opaque = self._table.opaque
+        self._objects = self._table.objects
+        self._shards = self._table.shards
+        self._mask = self._table.mask
+        self._wheel = ExpiryWheel()
+        self._leases = LeaseBook()
+        self._bus = Fanout()
+        self._locks: dict[str, tuple[asyncio.Lock, list[None]]] = {}
+        self._timer: TimerHandle | None = None
+        self._timer_loop: AbstractEventLoop | None = None
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> InMemoryBackend:
+        """Return a store for ``memory://?max_bytes=64mb&max_entries=10000``.
+
+        Args:
+            url: Both options may be left out; sizes are bytes, or end in kb, mb, gb, kib, mib, gib.
+            options: Further arguments of the class.
+
+        Raises:
+            ConfigurationError: the URL has a host or a path, or an option is unknown, malformed or repeated.
+        """
+        parts = urlsplit(url)
+        if parts.netloc or parts.path or parts.fragment:
+            raise ConfigurationError("memory:// takes no user, host, port, path or fragment")
+        parsers = {"max_bytes": parse_size, "max_entries": parse_count}
+        if unknown := options.keys() - parsers.keys() - {"clock"}:
+            raise ConfigurationError(
+                f"unknown option {min(unknown)!r}: memory:// takes {', '.join(parsers)}, clock"
+            )
+        return cls(**query_options(parts.query, parsers, options, "memory"))
+
+    def __repr__(self) -> str:
+        table = self._table
+        return f"<InMemoryBackend {table.entries} entries, {table.bytes} of {table.max_bytes} bytes>"
+
+    # -- bytes -------------------------------------------------------------------------------------
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the bytes stored under ``key``, or None when there are none or they expired."""
+        entry = self._opaque.get(key)
+        if entry is not None and self._clock() < entry.fresh_until:
+            hits = entry.hits
+            if hits < USED:
+                entry.hits = hits + 2
+            return entry.payload
+        entry = self._live(key, self._clock())
+        if entry is None:
+            return None
+        self._table.warm(entry)
+        return pack(entry) if entry.codec else entry.payload
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> bool:
+        """Store ``value``, replacing what was there; False if it is too large, and then nothing is there.
+
+        Raises:
+            TypeError: ``value`` is not ``bytes``, or ``key`` not a ``str``.
+            InvalidKeyError: ``key`` is empty or cannot be written as UTF-8.
+        """
+        if type(key) is not str or not key or not key.isascii():
+            _check_key(key)
+        if type(value) is not bytes:
+            _check_value(value)
+        return self._set(key, value, inf if ttl is None else _lifetime(ttl), self._clock())
+
+    async def delete(self, key: str) -> bool:
+        """Remove ``key``; True if something was there."""
+        _check_key(key)
+        return self._delete(key, self._clock())
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return what was found of ``keys``; absent keys are left out."""
+        found = {key: await self.get(key) for key in keys}
+        return {key: value for key, value in found.items() if value is not None}
+
+    async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> builtins.set[str]:
+        """Store all of ``items``; return the keys that were refused because their value is too large."""
+        for key, value in items.items():  # all or nothing
+            _check_key(key)
+            _check_value(value)
+        lifetime, now = _lifetime(ttl), self._clock()
+        return {key for key, value in items.items() if not self._set(key, value, lifetime, now)}
+
+    async def delete_many(self, keys: Sequence[str]) -> int:
+        """Remove ``keys``; return how many were there."""
+        for key in keys:
+            _check_key(key)
+        now = self._clock()
+        return sum(self._delete(key, now) for key in keys)
+
+    async def exists(self, key: str) -> bool:
+        """Return True if ``key`` is there and has not expired."""
+        return self._live(key, self._clock()) is not None
+
+    async def touch(self, key: str, ttl: float | None) -> bool:
+        """Set the time to live of ``key`` from now on; False if it is not there.
+
+        A value with windows in which it may be served stale loses them: it is fresh for ``ttl``.
+        """
+        lifetime, now = _lifetime(ttl), self._clock()
+        entry = self._live(key, now)
+        if entry is None:
+            return False
+        until = now + lifetime
+        self._store(
+            replace(entry, fresh_until=until, stale_until=until, error_until=until, hits=0), until, now
+        )
+        return True
+
+    async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
+        """Store ``value`` only if nothing is under ``key``; True if it was stored."""
+        _check_key(key)
+        _check_value(value)
+        lifetime, now = _lifetime(ttl), self._clock()
+        return self._live(key, now) is None and self._set(key, value, lifetime, now)
+
+    async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: float | None = None) -> int:
+        """Add ``delta`` and return the new value.
+
+        An absent counter starts at ``initial`` and gets ``ttl``; an existing one keeps its expiry.
+
+        Raises:
+            BackendError: what is there is not an integer, or the result would not fit in 64 bits.
+        """
+        _check_key(key)
+        _check_integer(delta, "delta")
+        _check_integer(initial, "initial")
+        lifetime, now = _lifetime(ttl), self._clock()
+        entry = self._live(key, now)
+        if entry is not None and entry.codec != COUNTER:
+            entry = None if entry.codec else self._revealed(entry, now)
+            if entry is None or entry.codec != COUNTER:
+                raise BackendError("not an integer", backend="memory", key=key)
+        value = delta + (initial if entry is None else entry.value)
+        if not -_INT64 <= value < _INT64:
+            raise BackendError("the result does not fit in 64 bits", backend="memory", key=key)
+        self._leases.void(key)
+        payload = b"%d" % value
+        if entry is None:
+            until = now + lifetime
+            self._store(Entry(key, payload, COUNTER, now, until, until, until, value=value), until, now)
+        else:
+            self._table.resize(entry, payload)
+            entry.value = value
+        return value
+
+    async def clear(self, prefix: str) -> None:
+        """Remove every key that starts with the non-empty ``prefix``.
+
+        What is there at the call is gone when it returns; the event loop runs in between.
+        """
+        _check_key(prefix)
+        self._leases.void_prefix(prefix)
+        await self._clear(prefix)
+
+    # -- entries -----------------------------------------------------------------------------------
+
+    def get_entry(self, key: str) -> Entry | None:
+        """Return the entry under ``key``, counting the use for eviction; None if it is absent or useless.
+
+        Bytes put there by `set` are answered for if they are an intact entry, or a plain decimal
+        integer; the entry then takes their place, and never outlives them.
+        """
+        entry = self._objects.get(key)
+        if entry is None:
+            entry = self._shards[hash(key) & self._mask].get(key)
+            if entry is None:
+                return None
+        elif self._clock() < entry.fresh_until:
+            hits = entry.hits
+            if hits < USED:
+                entry.hits = hits + 2
+            return entry
+        now = self._clock()
+        if not now < entry.expires:
+            self._table.remove(entry)
+            return None
+        found = entry if entry.codec else self._revealed(entry, now)
+        if found is not None and found.hits:
+            self._table.warm(found)
+        return found
+
+    def set_entry(self, entry: Entry) -> bool:
+        """Store ``entry`` until ``entry.expires``; False if it is too large, and then the old one is gone.
+
+        An entry that is, or was, in a store is copied: two stores must not kill each other's.
+        """
+        key = entry.key
+        if type(key) is not str or not key or not key.isascii():
+            _check_key(key)
+        now = self._clock()
+        expires = entry.expires
+        if self._leases.held:
+            self._leases.void(key)
+        if not now < expires:
+            self._delete(key, now)
+            return True
+        return self._store(replace(entry, hits=0) if entry.hits else entry, expires, now)
+
+    # -- leases and the bus ------------------------------------------------------------------------
+
+    async def acquire_lease(self, key: str, ttl: float) -> str | None:
+        """Return a fresh token if nobody holds an unexpired lease on ``key``, else None."""
+        _check_key(key)
+        now = self._clock()
+        return self._leases.acquire(key, now + seconds(ttl, "ttl"), now)
+
+    async def fill(self, key: str, value: bytes, ttl: float | None, token: str) -> bool:
+        """Store ``value`` and end the lease if ``token`` still holds it; False if not, or if too large."""
+        _check_key(key)
+        _check_value(value)
+        lifetime, now = _lifetime(ttl), self._clock()
+        return self._leases.end(key, token, now) and self._set(key, value, lifetime, now)
+
+    async def release_lease(self, key: str, token: str) -> None:
+        """End the lease without storing anything; no effect if ``token`` no longer holds it."""
+        self._leases.end(key, token, self._clock())
+
+    async def publish(self, message: bytes) -> None:
+        """Send ``message`` to every subscriber of this object."""
+        _check_value(message, "message")
+        self._bus.publish(message)
+
+    def subscribe(self) -> AsyncIterator[bytes]:
+        """Iterate over the messages published after this call.
+
+        Ends when the store is closed. Raises `BackendError` where the reader fell 10,000 messages behind.
+        """
+        return self._bus.subscribe()
+
+    @asynccontextmanager
+    async def lock(self, key: str) -> AsyncGenerator[None, None]:
+        """Hold a lock on ``key`` among this loop's tasks, for a read-modify-write that awaits in between.
+
+        It keeps out other holders of the lock only: single operations neither need nor take it.
+        """
+        lock, users = self._locks.setdefault(key, (asyncio.Lock(), []))
+        users.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                del self._locks[key]
+
+    # -- life --------------------------------------------------------------------------------------
+
+    async def health(self) -> BackendHealth:
+        """Describe the store; always healthy."""
+        table = self._table
+        details = {
+            "entries": table.entries,
+            "bytes": table.bytes,
+            "max_entries": table.max_entries,
+            "max_bytes": table.max_bytes,
+            "eviction_policy": "s3-fifo",
+            "persistence": "none",
+        }
+        return BackendHealth(healthy=True, backend_type="memory", latency_ms=0.0, details=details)
+
+    async def open(self) -> None:
+        """Do nothing: there is nothing to connect to."""
+
+    async def aclose(self) -> None:
+        """Drop all data and leases and end the subscriptions. The store may be used again."""
+        self._leases.held.clear()
+        self._bus.close()
+        await self._clear("")
+        if not self._table.entries:
+            self._table.forget()
+            self._wheel = ExpiryWheel()
+            self._disarm()
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _live(self, key: str, now: float) -> Entry | None:
+        entry = self._shards[hash(key) & self._mask].get(key)
+        if entry is None:
+            _check_key(key)
+            return None
+        if now < entry.expires:
+            return entry
+        self._table.remove(entry)
+        return None
+
+    def _set(self, key: str, value: bytes, lifetime: float, now: float) -> bool:
+        if self._leases.held:
+            self._leases.void(key)
+        until = now + lifetime
+        return self._store(Entry(key, value, "", now, until, until, until), until, now)
+
+    def _store(self, entry: Entry, expires: float, now: float) -> bool:
+        wheel, table = self._wheel, self._table
+        # A few of the expired and of the dead at every write: the store stays small without any timer.
+        if wheel.due and wheel.due[0] <= now:
+            self._expire(now, _WRITE_SLICE)
+        if wheel.size - table.timed > _SLACK:
+            self._sweep_wheel()
+        if not table.add(entry):
+            return False
+        if expires < inf:
+            first = wheel.push(entry, expires, now)
+            try:
+                loop = get_running_loop()
+            except RuntimeError:
+                return True
+            if first or loop is not self._timer_loop:
+                self._arm(loop, now)
+        return True
+
+    def _delete(self, key: str, now: float) -> bool:
+        self._leases.void(key)
+        entry = self._table.find(key)
+        if entry is None:
+            return False
+        there = now < entry.expires
+        self._table.remove(entry)
+        return there
+
+    def _revealed(self, entry: Entry, now: float) -> Entry | None:
+        """Return what opaque bytes hold, in whose place it is kept."""
+        found = unpack(entry.payload, entry.key)
+        if found is None:
+            return None
+        until = entry.expires
+        found.fresh_until = min(found.fresh_until, until)
+        found.stale_until = min(found.stale_until, until)
+        found.error_until = min(found.error_until, until)
+        if found.codec == COUNTER:
+            found.created = entry.created
+        if not now < found.expires:
+            return None
+        if cost(found) <= self._table.max_cost:  # the tags of one on the edge may weigh more than as bytes
+            self._store(found, found.expires, now)
+        return found
+
+    async def _clear(self, prefix: str) -> None:
+        scanned = 0
+        for shard in self._shards:
+            doomed = [entry for key, entry in shard.items() if key.startswith(prefix)]
+            scanned += len(shard)
+            for entry in doomed:
+                self._table.remove(entry)
+            for _ in range(len(doomed) // 64):
+                self._sweep_wheel()
+            if scanned > _SCAN_SLICE:
+                scanned = 0
+                await asyncio.sleep(0)
+
+    # -- expiry ------------------------------------------------------------------------------------
+
+    def _expire(self, now: float, limit: int) -> None:
+        for entry in self._wheel.take(now, limit):
+            self._table.remove(entry)
+
+    def _sweep_wheel(self) -> None:
+        """Let go of some references to what was removed before it expired, if there are many."""
+        dead = self._wheel.size - self._table.timed
+        if dead > _SLACK and dead * 6 > self._wheel.size:
+            self._wheel.sweep()
+
+    def _arm(self, loop: AbstractEventLoop, now: float) -> None:
+        """See to it that a timer of ``loop`` removes what expires while nobody writes."""
+        if loop is self._timer_loop:
+            self._disarm()
+        if not self._wheel.due:
+            return
+        due = self._wheel.due[0]
+        nap = 0.0 if due <= now else min(max(due - now, _SHORTEST_NAP), _LONGEST_NAP)
+        self._timer_loop = loop
+        # Only a weak reference: a store nobody uses any more must not live until its entries expire.
+        self._timer = loop.call_later(nap, _ticker(ref(self)), loop)
+
+    def _disarm(self) -> None:
+        if self._timer is not None and self._timer_loop is not None and not self._timer_loop.is_closed():
+            self._timer.cancel()
+        self._timer = self._timer_loop = None
+
+    def _on_timer(self, loop: AbstractEventLoop) -> None:
+        if loop is not self._timer_loop:  # another loop has taken over
+            return
+        self._timer = self._timer_loop = None
+        now = self._clock()
+        self._expire(now, _TIMER_SLICE)
+        self._sweep_wheel()
+        self._arm(loop, now)
+
+
+def _ticker(backend: ReferenceType[InMemoryBackend]) -> Callable[[AbstractEventLoop], None]:
+    def tick(loop: AbstractEventLoop) -> None:
+        if (alive := backend()) is not None:
+            alive._on_timer(loop)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    return tick
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise TypeError(f"a key must be a str, not {type(key).__name__}")
+    if not key:
+        raise InvalidKeyError("a key must not be empty")
+    if not key.isascii():
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise InvalidKeyError(f"the key {key!r} cannot be written as UTF-8") from None
+
+
+def _check_value(value: object, name: str = "value") -> None:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
+
+
+def _check_integer(value: object, name: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+
+
+def _check_count(value: object, name: str, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigurationError(f"{name} must be an int of at least {least}, not {value!r}")
+
+
+def _lifetime(ttl: float | None) -> float:
+    if (type(ttl) is float or type(ttl) is int) and 0 < ttl < inf:
+        return ttl
+    return inf if ttl is None else seconds(ttl, "ttl")
