@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from datetime import timedelta
+from string import Formatter
 from typing import Any, Final
 
 from asynccache.errors import ConfigurationError
@@ -94,6 +97,8 @@ class CachePolicy:
     """Shorten each ttl by a random fraction up to this (0 to 1), so that values set together do not expire together."""
     soft_timeout: Seconds | None = None
     """Seconds to wait for a new value before a stale one (if its window allows) is served instead."""
+    store_if: Callable[[Any], bool] | None = None
+    """Functions only: told the result, says whether to keep it. None: keep every result, None included."""
     tags: tuple[str, ...] | Iterable[str] = ()
     """Names to invalidate by; ``{argument}`` (functions) and ``{path_parameter}`` (routes) are filled in."""
 
@@ -141,9 +146,11 @@ class CachePolicy:
         if not isinstance(self.public, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             msg = f"public must be True or False, not {self.public!r}"
             raise ConfigurationError(msg)
-        if self.vary_on is not None and not callable(self.vary_on):  # pyright: ignore[reportUnnecessaryComparison]
-            msg = f"vary_on must be callable, not {self.vary_on!r}"
-            raise ConfigurationError(msg)
+        for name in ("vary_on", "store_if"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                msg = f"{name} must be callable, not {value!r}"
+                raise ConfigurationError(msg)
         if self.public and self.vary_on is not None:
             msg = "public and vary_on contradict each other: a public response is the same for everyone"
             raise ConfigurationError(msg)
@@ -165,9 +172,51 @@ class CachePolicy:
             raise ConfigurationError(msg)
         object.__setattr__(self, "statuses", statuses)
 
+    def tags_for(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the tags with every ``{parameter}`` filled in, as an f-string would.
+
+        Raises:
+            ConfigurationError: a tag names a parameter that is not there.
+        """
+        try:
+            return tuple([tag.format_map(parameters) if "{" in tag else tag for tag in self.tags])
+        except (LookupError, AttributeError, ValueError) as error:
+            msg = f"tags {self.tags!r} cannot be filled in from {sorted(parameters)}: {error!r}"
+            raise ConfigurationError(msg) from error
+
+    def check_tags(self, parameters: Iterable[str]) -> None:
+        """Raise `ConfigurationError` if a tag names something that is not among ``parameters``."""
+        known = sorted(parameters)
+        for tag in self.tags:
+            try:
+                names = [name for _, name, _, _ in Formatter().parse(tag) if name is not None]
+            except ValueError as error:
+                msg = f"tag {tag!r} is malformed: {error}"
+                raise ConfigurationError(msg) from error
+            for name in names:
+                if (first := re.split(r"[.\[]", name)[0]) not in known:
+                    msg = f"tag {tag!r} names {first!r}, which is not one of {known}"
+                    raise ConfigurationError(msg)
+
     def but(self, **changes: Any) -> CachePolicy:
         """Return a copy with ``changes``."""
         return replace(self, **changes)
+
+    @classmethod
+    def combine(cls, policy: CachePolicy | None, fields: Mapping[str, Any]) -> CachePolicy:
+        """Return ``policy`` (None: the default one) with ``fields`` changed.
+
+        Raises:
+            ConfigurationError: ``policy`` is no policy, or a field is unknown or wrong.
+        """
+        if policy is not None and not isinstance(policy, CachePolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"policy must be a CachePolicy, not {policy!r}"
+            raise ConfigurationError(msg)
+        known = {item.name for item in dataclass_fields(cls) if item.init}
+        if unknown := fields.keys() - known:
+            msg = f"unknown option {min(unknown)!r}; known are {', '.join(sorted(known))}"
+            raise ConfigurationError(msg)
+        return cls(**fields) if policy is None else policy.but(**fields)
 
     @classmethod
     def of(cls, value: object, **more: Any) -> CachePolicy | None:

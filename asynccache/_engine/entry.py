@@ -67,6 +67,8 @@ class Entry(msgspec.Struct, gc=False):
     """(tag, hard stamp, soft stamp) as read before the value was computed."""
     value: Any = MISSING
     """The decoded value where it is immutable; never on the wire."""
+    value_type: Any = None
+    """The type ``value`` was decoded as; a reader that asks for another decodes for itself."""
     hits: int = 0
     """For the store's eviction; never on the wire."""
 
@@ -132,11 +134,11 @@ def pack(entry: Entry, sealer: Sealer | None = None) -> bytes:
             entry.key,
             payload,
             entry.codec,
-            entry.created,
-            entry.fresh_until,
-            entry.stale_until,
-            entry.error_until,
-            entry.compute_time,
+            float(entry.created),  # the header must be what it is decoded to, to the bit
+            float(entry.fresh_until),
+            float(entry.stale_until),
+            float(entry.error_until),
+            float(entry.compute_time),
             entry.stamps,
             sealer is not None,
         )
@@ -176,11 +178,11 @@ def _header(entry: Entry) -> bytes:
         (
             entry.key,
             entry.codec,
-            entry.created,
-            entry.fresh_until,
-            entry.stale_until,
-            entry.error_until,
-            entry.compute_time,
+            float(entry.created),  # the header must be what it is decoded to, to the bit
+            float(entry.fresh_until),
+            float(entry.stale_until),
+            float(entry.error_until),
+            float(entry.compute_time),
             entry.stamps,
         )
     )

@@ -13,6 +13,7 @@ the filler takes back what it wrote; if it comes after, the store has the value 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import count
 from typing import Final
 
@@ -37,7 +38,8 @@ class LocalLeases:
     def __init__(self, limit: int = 65_536) -> None:
         self._limit = limit
         self._serial = count(1)
-        self._leases: dict[str, tuple[str, float]] = {}  # key -> (token, end), the longest held first
+        # key -> (token, end), the longest held first; after deletions a plain dict is slow to find that
+        self._leases: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._leases)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError, Future
+from collections.abc import Iterable
 from copy import copy
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["copy_of"]
+from asynccache.errors import BackendUnavailableError
+
+__all__ = ["copy_of", "fail"]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -29,3 +33,20 @@ def copy_of(error: E) -> E:
     twin.__cause__ = error.__cause__
     twin.__suppress_context__ = error.__suppress_context__
     return twin.with_traceback(error.__traceback__)
+
+
+def fail(futures: Iterable[Future[Any]], error: BaseException) -> None:
+    """Let every future that still waits raise ``error``, each its own copy.
+
+    What would end a task or the loop (a cancellation, Ctrl-C) is not theirs to raise: they were not
+    cancelled, only the I/O they waited for was.
+    """
+    if isinstance(error, CancelledError | KeyboardInterrupt | SystemExit):
+        broken_off = BackendUnavailableError(f"the operation was broken off by {type(error).__name__}")
+        broken_off.__cause__ = error
+        error = broken_off
+    original = True
+    for future in futures:
+        if not future.done():
+            future.set_exception(error if original else copy_of(error))
+            original = False

@@ -1,0 +1,405 @@
+"""What concurrent tasks ask of a store in one turn of the event loop becomes one request.
+
+Reads. While nothing is under way a get goes straight through. Otherwise it joins the batch of this turn:
+the first to join creates the batch's task, which takes its first step when all tasks that are ready now
+have had theirs. A read never joins a request that was already sent: its answer may be older than a write
+that was acknowledged since.
+
+Writes. Sets of one turn and one ttl become one ``set_many``; of two sets of one key the last wins. Writes
+of one key never overlap: whoever comes while one is under way waits for it. So a set whose caller gave
+up can never land after, and undo, a later one. Deletes keep this order too, but each is sent by itself:
+``delete_many`` tells how many keys were there, not which.
+
+All I/O runs in tasks of this module. A caller waits on a future of its own, so its cancellation reaches no
+connection: the operation ends as it would have, and nobody hears of it. A failed batch fails for each of
+its callers and is not retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import AbstractEventLoop, CancelledError, Future, Task
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from asynccache._engine.perloop import PerLoop
+from asynccache._engine.raising import fail
+from asynccache._engine.wrapping import Wrapper, owns_its_io
+from asynccache.errors import ConfigurationError
+from asynccache.protocols import BackendHealth, CacheBackendProtocol, SupportsLifecycle, SupportsMany
+
+__all__ = ["Batched"]
+
+T = TypeVar("T")
+Keys = set[str]
+_CLOSING_SECONDS: Final = 5.0
+
+
+class _Reads:
+    """The gets of one turn."""
+
+    __slots__ = ("callers", "keys")
+
+    def __init__(self) -> None:
+        self.keys: dict[str, None] = {}
+        self.callers: list[Future[dict[str, bytes]]] = []
+
+
+class _Write:
+    """A write of one or more keys that has not ended yet."""
+
+    __slots__ = ("next", "over")
+
+    def __init__(self) -> None:
+        self.over = False
+        self.next: list[Future[None]] = []  # those who want to write the same keys
+
+
+class _Set(_Write):
+    __slots__ = ("callers", "key", "sent", "ttl", "value")
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.sent = False  # until then its value may be replaced
+        self.key = key
+        self.value = b""
+        self.ttl: float | None = None
+        self.callers: list[Future[bool]] = []
+
+
+class _Lane:
+    """What belongs to one event loop."""
+
+    __slots__ = ("loop", "reads", "sets", "tasks", "under_way", "writes")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self.under_way = 0  # requests sent straight through or in batches
+        self.reads: _Reads | None = None  # to be sent
+        self.sets: list[_Set] = []  # to be sent
+        self.writes: dict[str, _Write] = {}  # by key: to be sent, or sent
+        self.tasks: dict[Task[None], Callable[[], None]] = {}
+
+    def own(self, work: Coroutine[Any, Any, None], lost: Callable[[], None]) -> None:
+        """Run ``work`` in a task; do ``lost`` if it is cancelled, perhaps before its first step."""
+        # The constructor, not `create_task`: a batch must not start before this turn is over, not even
+        # where the application made tasks eager.
+        task = Task(work, loop=self.loop)
+        self.tasks[task] = lost
+        task.add_done_callback(self._done)
+
+    def _done(self, task: Task[None]) -> None:
+        lost = self.tasks.pop(task)
+        if task.cancelled():
+            lost()
+
+    async def after(self, write: _Write) -> None:
+        """Wait until ``write`` is over."""
+        if not write.over:
+            turn: Future[None] = self.loop.create_future()
+            write.next.append(turn)
+            await turn
+
+    def end(self, write: _Write, keys: Iterable[str]) -> None:
+        """Let those go ahead who wait to write ``keys``."""
+        write.over = True
+        for key in keys:
+            if self.writes.get(key) is write:
+                del self.writes[key]
+        for turn in write.next:
+            if not (turn.done() or self.loop.is_closed()):
+                turn.set_result(None)
+
+
+class Batched(Wrapper):
+    """A backend that turns what concurrent tasks ask of another one into its bulk operations.
+
+    Args:
+        backend: The store; it has to offer `SupportsMany`. Every other capability is passed on.
+        max_batch: The most keys in one request.
+    """
+
+    def __init__(self, backend: CacheBackendProtocol, *, max_batch: int = 512) -> None:
+        if not isinstance(backend, SupportsMany):
+            raise ConfigurationError(f"{type(backend).__name__} has no bulk operations to batch into")
+        super().__init__(backend)
+        self._max_batch = max_batch
+        self._direct = owns_its_io(backend)
+        self._get = self._inner.get
+        self._lane = PerLoop(_Lane).here
+
+    def __repr__(self) -> str:
+        return f"<Batched {self.backend!r}>"
+
+    # -- reads ------------------------------------------------------------------------------------------
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what the store has under ``key``."""
+        lane = self._lane()
+        if self._direct and lane.under_way == 0 and lane.reads is None:
+            lane.under_way += 1
+            try:
+                return await self._get(key)  # type: ignore[no-any-return]
+            finally:
+                lane.under_way -= 1
+        found = await self._join(lane, (key,))
+        return found.get(key)
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return what the store has of ``keys``, asked for together with what other tasks want now."""
+        lane = self._lane()
+        if len(keys) <= self._max_batch:
+            if not keys:
+                return {}
+            found = await self._join(lane, keys)
+            return {key: found[key] for key in keys if key in found}
+        parts = [self._join(lane, part) for part in _parts(keys, self._max_batch)]
+        merged: dict[str, bytes] = {}
+        for answer in await asyncio.gather(*parts):
+            merged.update(answer)
+        return {key: merged[key] for key in keys if key in merged}
+
+    def _join(self, lane: _Lane, keys: Sequence[str]) -> Future[dict[str, bytes]]:
+        """Add ``keys`` to what is asked next; the answer may hold more than them."""
+        reads = lane.reads
+        if reads is None or len(reads.keys) + len(keys) > self._max_batch:
+            reads = lane.reads = _Reads()
+            lane.own(self._read(lane, reads), partial(self._lost_reads, lane, reads))
+        for key in keys:
+            reads.keys[key] = None
+        caller: Future[dict[str, bytes]] = lane.loop.create_future()
+        reads.callers.append(caller)
+        return caller
+
+    async def _read(self, lane: _Lane, reads: _Reads) -> None:
+        if lane.reads is reads:
+            lane.reads = None
+        lane.under_way += 1
+        try:
+            if len(reads.keys) == 1:
+                [key] = reads.keys
+                value = await self._get(key)
+                found = {} if value is None else {key: value}
+            else:
+                found = await self._inner.get_many(list(reads.keys))
+        except GeneratorExit:  # the loop is gone, and with it everyone who could wait
+            raise
+        except BaseException as error:  # noqa: BLE001 - the callers raise it
+            fail(reads.callers, error)
+            _reraise_ends(error)
+        else:
+            for caller in reads.callers:
+                if not caller.done():
+                    caller.set_result(found)
+        finally:
+            lane.under_way -= 1
+
+    def _lost_reads(self, lane: _Lane, reads: _Reads) -> None:
+        if lane.reads is reads:
+            lane.reads = None
+        fail(reads.callers, CancelledError())
+
+    async def exists(self, key: str) -> bool:
+        """Return True if the store has ``key``."""
+        return await self._owned(lambda: self._inner.exists(key))
+
+    # -- sets -------------------------------------------------------------------------------------------
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> bool:
+        """Store ``value``, together with what other tasks store now; False if the store refuses it."""
+        lane = self._lane()
+        write = lane.writes.get(key)
+        while write is not None and not (isinstance(write, _Set) and not write.sent):
+            await lane.after(write)
+            write = lane.writes.get(key)
+        if write is None:
+            write = lane.writes[key] = _Set(key)
+            if not lane.sets:
+                lane.sets = []
+                lane.own(self._flush(lane, lane.sets), partial(self._lost_sets, lane, lane.sets))
+            lane.sets.append(write)
+        write.value = value
+        write.ttl = ttl
+        caller: Future[bool] = lane.loop.create_future()
+        write.callers.append(caller)
+        return await caller
+
+    async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Keys:
+        """Store all of ``items`` with one ttl; return the keys the store refused."""
+        refused: Keys = set()
+        items = dict(items)  # the caller's may change before it is sent
+
+        async def write() -> Keys:
+            for part in _parts(list(items), self._max_batch):
+                refused.update(await self._inner.set_many({key: items[key] for key in part}, ttl))
+            return refused
+
+        return await self._exclusive(items, write) if items else refused
+
+    async def _flush(self, lane: _Lane, sets: Sequence[_Set]) -> None:
+        """Send the sets of this turn, those of one ttl together."""
+        lane.sets = []
+        groups: dict[float | None, list[_Set]] = {}
+        for write in sets:
+            write.sent = True
+            groups.setdefault(write.ttl, []).append(write)
+        batches = [part for group in groups.values() for part in _parts(group, self._max_batch)]
+        for batch in batches[1:]:
+            lane.own(self._write(lane, batch), partial(self._lost_sets, lane, batch))
+        await self._write(lane, batches[0])
+
+    async def _write(self, lane: _Lane, batch: Sequence[_Set]) -> None:
+        callers = [caller for write in batch for caller in write.callers]
+        lane.under_way += 1
+        try:
+            if len(batch) == 1:
+                [write] = batch
+                stored = await self._inner.set(write.key, write.value, write.ttl)
+                refused = {write.key} if stored is False else set[str]()
+            else:
+                items = {write.key: write.value for write in batch}
+                refused = await self._inner.set_many(items, batch[0].ttl)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the callers raise it
+            fail(callers, error)
+            _reraise_ends(error)
+        else:
+            for write in batch:
+                for caller in write.callers:
+                    if not caller.done():
+                        caller.set_result(write.key not in refused)
+        finally:
+            lane.under_way -= 1
+            for write in batch:
+                lane.end(write, (write.key,))
+
+    def _lost_sets(self, lane: _Lane, sets: Sequence[_Set]) -> None:
+        if lane.sets is sets:
+            lane.sets = []
+        for write in sets:
+            fail(write.callers, CancelledError())
+            lane.end(write, (write.key,))
+
+    # -- other writes -----------------------------------------------------------------------------------
+
+    async def delete(self, key: str) -> bool:
+        """Remove ``key``; True if something was there."""
+        return await self._exclusive((key,), lambda: self._inner.delete(key))
+
+    async def delete_many(self, keys: Sequence[str]) -> int:
+        """Remove ``keys``; return how many were there."""
+        distinct = list(dict.fromkeys(keys))
+
+        async def remove() -> int:
+            removed = 0
+            for part in _parts(distinct, self._max_batch):
+                removed += await self._inner.delete_many(part)
+            return removed
+
+        return await self._exclusive(distinct, remove) if distinct else 0
+
+    async def clear(self, prefix: str) -> None:
+        """Remove every key that starts with ``prefix``, also what is being written to one right now."""
+        lane = self._lane()
+        for write in [write for key, write in lane.writes.items() if key.startswith(prefix)]:
+            await lane.after(write)
+        await self._owned(lambda: self._inner.clear(prefix))
+
+    async def touch(self, key: str, ttl: float | None) -> bool:
+        """Set the time to live of ``key``; False if it is not there."""
+        return await self._exclusive((key,), lambda: self._inner.touch(key, ttl))
+
+    async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
+        """Store ``value`` only if nothing is under ``key``; True if it was stored."""
+        return await self._exclusive((key,), lambda: self._inner.add(key, value, ttl))
+
+    async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: float | None = None) -> int:
+        """Add ``delta`` to a counter and return the new value."""
+        return await self._exclusive((key,), lambda: self._inner.incr(key, delta, initial=initial, ttl=ttl))
+
+    async def acquire_lease(self, key: str, ttl: float) -> str | None:
+        """Return a token if nobody holds a lease on ``key``."""
+        return await self._exclusive((key,), lambda: self._inner.acquire_lease(key, ttl))
+
+    async def fill(self, key: str, value: bytes, ttl: float | None, token: str) -> bool:
+        """Store ``value`` if ``token`` still holds the lease on ``key``."""
+        return await self._exclusive((key,), lambda: self._inner.fill(key, value, ttl, token))
+
+    async def release_lease(self, key: str, token: str) -> None:
+        """End a lease."""
+        await self._exclusive((key,), lambda: self._inner.release_lease(key, token))
+
+    async def _exclusive(self, keys: Iterable[str], call: Callable[[], Awaitable[T]]) -> T:
+        """Do ``call`` while nobody else writes any of ``keys``."""
+        lane = self._lane()
+        while (busy := next((lane.writes[key] for key in keys if key in lane.writes), None)) is not None:
+            await lane.after(busy)
+        write = _Write()
+        for key in keys:
+            lane.writes[key] = write
+        return await self._owned(call, lambda: lane.end(write, keys))
+
+    # -- the rest ---------------------------------------------------------------------------------------
+
+    async def publish(self, message: bytes) -> None:
+        """Send ``message`` to every subscriber."""
+        await self._owned(lambda: self._inner.publish(message))
+
+    def subscribe(self) -> AsyncIterator[bytes]:
+        """Iterate over messages."""
+        return self._inner.subscribe()  # type: ignore[no-any-return]
+
+    async def health(self) -> BackendHealth:
+        """Ask the store for a sign of life."""
+        return await self._owned(self._inner.health)
+
+    async def open(self) -> None:
+        """Open the store."""
+        if isinstance(self.backend, SupportsLifecycle):
+            await self.backend.open()
+
+    async def aclose(self) -> None:
+        """Let what is under way end, within seconds; then close the store."""
+        lane = self._lane()
+        if lane.tasks:
+            await asyncio.wait(lane.tasks, timeout=_CLOSING_SECONDS)
+        if isinstance(self.backend, SupportsLifecycle):
+            await self.backend.aclose()
+
+    async def _owned(self, call: Callable[[], Awaitable[T]], ended: Callable[[], None] = lambda: None) -> T:
+        """Return the result of ``call``, run in a task of ours; then, come what may, do ``ended``."""
+        lane = self._lane()
+        caller: Future[T] = lane.loop.create_future()
+
+        async def carry() -> None:
+            try:
+                result = await call()
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the callers raise it
+                fail((caller,), error)
+                _reraise_ends(error)
+            else:
+                if not caller.done():
+                    caller.set_result(result)
+            finally:
+                ended()
+
+        def lost() -> None:
+            fail((caller,), CancelledError())
+            ended()
+
+        lane.own(carry(), lost)
+        return await caller
+
+
+def _parts(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _reraise_ends(error: BaseException) -> None:
+    """Raise again what is meant for the task or the loop rather than for those who wait."""
+    if isinstance(error, CancelledError | KeyboardInterrupt | SystemExit):
+        raise error

@@ -1,0 +1,519 @@
+"""Keeps a store's troubles from becoming the application's: deadlines, a bound, a circuit breaker, debts.
+
+Deadline. Every operation runs in a task of this module, and its caller waits on a future: no driver can hold a
+caller for longer than ``timeout``, not even one that ignores its cancellation. Such an operation is left behind:
+kept referenced, counted in `Guard.abandoned`, and the backend's ``drop_connection()``, if it has one, is called.
+
+Circuit. Failures in a row open it (see `breaker`); then an operation is refused in microseconds.
+
+What is a failure? `OSError`, `EOFError` and `TimeoutError` become `BackendUnavailableError` or
+`BackendTimeoutError`; any other exception of a backend becomes `BackendError`. All these count, and have their
+cause. A plain `BackendError` raised by the backend itself is an answer ("not an integer", "out of memory"): the
+store lives. `TypeError`, `NameError`, `AssertionError`, `ImportError` and `NotImplementedError` are bugs; they
+are raised as they are and count for nothing.
+
+Debts. A delete or clear that failed, and a set of which nobody knows whether it arrived, leave an outdated value
+behind. The key is then absent for every reader (see `owed`) until a delete has been replayed, which
+happens as soon as the store answers again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+from asynccache._engine.breaker import Breaker, Circuit
+from asynccache._engine.deadlines import Call, Deadlines
+from asynccache._engine.owed import Owed
+from asynccache._engine.perloop import PerLoop
+from asynccache._engine.wrapping import Wrapper
+from asynccache.errors import BackendError, BackendTimeoutError, BackendUnavailableError, CacheError
+from asynccache.protocols import BackendHealth, CacheBackendProtocol, SupportsLifecycle, SupportsMany
+
+__all__ = ["CircuitOpenError", "Guard", "NoSlotError"]
+
+Keys = set[str]
+
+_log: Final = logging.getLogger("asynccache")
+_BUGS: Final = (TypeError, NameError, AssertionError, ImportError, NotImplementedError)
+_REPLAYED_AT_ONCE: Final = 512
+
+
+class CircuitOpenError(BackendUnavailableError):
+    """The store failed too often; it was not asked."""
+
+
+class NoSlotError(BackendTimeoutError):
+    """Too many operations were under way for all of the deadline; the store was not asked."""
+
+
+_NOT_SENT: Final = (CircuitOpenError, NoSlotError)
+
+
+class _Lane:
+    """What belongs to one event loop."""
+
+    __slots__ = ("calls", "chores", "replay", "retry")
+
+    def __init__(self, calls: Deadlines) -> None:
+        self.calls = calls
+        self.replay: Task[None] | None = None
+        self.retry: TimerHandle | None = None
+        self.chores: set[Task[None]] = set()
+
+
+class Guard(Wrapper):
+    """A backend that never takes longer than its deadline, around one that may.
+
+    Args:
+        backend: The store. Every capability it has is passed on.
+        clock: Seconds on a clock that never goes backwards, for the breaker.
+        timeout: Seconds for an operation, waiting for a slot included.
+        max_concurrency: Operations under way at once.
+        breaker_failures: Failures in a row that open the circuit.
+        breaker_seconds: How long it stays open before one operation probes the store.
+        max_owed: Failed invalidations to remember; beyond it the oldest are forgotten and counted.
+        lifecycle_timeout: Seconds for opening and closing the store, and for its health.
+    """
+
+    def __init__(
+        self,
+        backend: CacheBackendProtocol,
+        clock: Callable[[], float],
+        *,
+        timeout: float = 0.25,
+        max_concurrency: int = 1024,
+        breaker_failures: int = 5,
+        breaker_seconds: float = 2.0,
+        max_owed: int = 65_536,
+        lifecycle_timeout: float = 10.0,
+    ) -> None:
+        super().__init__(backend)
+        self._name = type(backend).__name__
+        self._clock = clock
+        self._timeout = timeout
+        self._lifecycle_timeout = lifecycle_timeout
+        self._retry_seconds = breaker_seconds
+        self._breaker = Breaker(breaker_failures, breaker_seconds, patience=2 * timeout + breaker_seconds)
+        self._owed = Owed(max_owed)
+
+        def lane(loop: AbstractEventLoop) -> _Lane:
+            return _Lane(Deadlines(loop, timeout, max_concurrency, self))
+
+        self._lanes = PerLoop(lane)
+        self._lane = self._lanes.here
+        self._get = self._inner.get
+        self.timeouts = 0
+        """Operations that missed their deadline so far."""
+
+    def __repr__(self) -> str:
+        under_way = sum(len(lane.calls.under_way) for lane in self._lanes.everywhere())
+        return f"<Guard {self.backend!r} circuit {self.circuit.value}, {under_way} under way>"
+
+    @property
+    def circuit(self) -> Circuit:
+        """The state of the breaker."""
+        return self._breaker.circuit
+
+    @property
+    def abandoned(self) -> int:
+        """Operations past their deadline that the driver has not let go of yet."""
+        return sum(len(lane.calls.late) for lane in self._lanes.everywhere())
+
+    @property
+    def owed(self) -> int:
+        """Failed invalidations that wait to be replayed."""
+        return len(self._owed)
+
+    @property
+    def lost_invalidations(self) -> int:
+        """Failed invalidations that were forgotten because there were too many."""
+        return self._owed.lost
+
+    # -- reads ------------------------------------------------------------------------------------------
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what the store has under ``key``, unless a removal of it is owed."""
+        owed = self._owed
+        if owed.pending and self._is_owed(key):
+            return None
+        value: bytes | None = await self._run("get", key, self._get, key)
+        # Looked at again: the removal may have failed while the value was on its way.
+        return None if owed.pending and self._is_owed(key) else value
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return what the store has of ``keys``, without those of which a removal is owed."""
+        if self._owed.pending:
+            keys = [key for key in keys if not self._is_owed(key)]
+            if not keys:
+                return {}
+        found: dict[str, bytes] = await self._run("get_many", None, self._inner.get_many, keys)
+        if self._owed.pending:
+            return {key: value for key, value in found.items() if not self._is_owed(key)}
+        return found
+
+    async def exists(self, key: str) -> bool:
+        """Return True if the store has ``key`` and no removal of it is owed."""
+        if self._owed.pending and self._is_owed(key):
+            return False
+        there: bool = await self._run("exists", key, self._inner.exists, key)
+        return there and not (self._owed.pending and self._is_owed(key))
+
+    def _is_owed(self, key: str) -> bool:
+        if not self._owed.covers(key):
+            return False
+        self._pay(self._lane())
+        return True
+
+    # -- replacing --------------------------------------------------------------------------------------
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> bool | None:
+        """Store ``value``; what was owed of ``key`` is settled by it if it succeeds."""
+        upto = self._owed.now
+        try:
+            stored: bool | None = await self._run("set", key, self._inner.set, key, value, ttl)
+        except _NOT_SENT:
+            raise
+        except BackendError:
+            self._owe(key)
+            raise
+        self._owed.settle(key, upto)
+        return stored
+
+    async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Keys:
+        """Store all of ``items``; like `set` for each."""
+        upto = self._owed.now
+        try:
+            refused: Keys = await self._run("set_many", None, self._inner.set_many, items, ttl)
+        except _NOT_SENT:
+            raise
+        except BackendError:
+            self._owe(*items)
+            raise
+        for key in items:
+            self._owed.settle(key, upto)
+        return refused
+
+    async def fill(self, key: str, value: bytes, ttl: float | None, token: str) -> bool:
+        """Store ``value`` if ``token`` still holds the lease on ``key``."""
+        upto = self._owed.now
+        try:
+            filled: bool = await self._run("fill", key, self._inner.fill, key, value, ttl, token)
+        except _NOT_SENT:
+            raise
+        except BackendError:
+            self._owe(key)
+            raise
+        if filled:
+            self._owed.settle(key, upto)
+        return filled
+
+    # -- removing ---------------------------------------------------------------------------------------
+
+    async def delete(self, key: str) -> bool:
+        """Remove ``key``; if that fails it is owed, and the key is absent for readers of this guard from now on."""
+        upto = self._owed.now
+        try:
+            removed: bool = await self._run("delete", key, self._inner.delete, key)
+        except BaseException as error:
+            if _leaves_debt(error):
+                self._owe(key)
+            raise
+        self._owed.settle(key, upto)
+        return removed
+
+    async def delete_many(self, keys: Sequence[str]) -> int:
+        """Remove ``keys``; like `delete` for each."""
+        upto = self._owed.now
+        try:
+            removed: int = await self._run("delete_many", None, self._inner.delete_many, keys)
+        except BaseException as error:
+            if _leaves_debt(error):
+                self._owe(*keys)
+            raise
+        for key in keys:
+            self._owed.settle(key, upto)
+        return removed
+
+    async def clear(self, prefix: str) -> None:
+        """Remove everything that starts with ``prefix``; if that fails it is owed, as with `delete`."""
+        upto = self._owed.now
+        try:
+            await self._run("clear", prefix, self._inner.clear, prefix)
+        except BaseException as error:
+            if _leaves_debt(error):
+                self._owed.add_prefix(prefix)
+                self._retry_later(self._lane())
+            raise
+        self._owed.settle_prefix(prefix, upto)
+
+    # -- changing what is there, which must not be what is owed a removal -------------------------------
+
+    async def touch(self, key: str, ttl: float | None) -> bool:
+        """Set the time to live of ``key``; False if it is not there."""
+        if self._owed.pending and self._is_owed(key):
+            return False
+        touched: bool = await self._run("touch", key, self._inner.touch, key, ttl)
+        return touched
+
+    async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
+        """Store ``value`` only if nothing is under ``key``; True if it was stored."""
+        await self._pay_for(key)
+        added: bool = await self._run("add", key, self._inner.add, key, value, ttl)
+        return added
+
+    async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: float | None = None) -> int:
+        """Add ``delta`` to a counter and return the new value."""
+        await self._pay_for(key)
+        incr = partial(self._inner.incr, initial=initial, ttl=ttl)
+        value: int = await self._run("incr", key, incr, key, delta)
+        return value
+
+    async def acquire_lease(self, key: str, ttl: float) -> str | None:
+        """Return a token if nobody holds a lease on ``key``."""
+        await self._pay_for(key)
+        token: str | None = await self._run("acquire_lease", key, self._inner.acquire_lease, key, ttl)
+        return token
+
+    async def release_lease(self, key: str, token: str) -> None:
+        """End a lease."""
+        await self._run("release_lease", key, self._inner.release_lease, key, token)
+
+    async def _pay_for(self, key: str) -> None:
+        """Remove ``key`` first if that is owed."""
+        if self._owed.pending and self._owed.covers(key):
+            await self.delete(key)
+
+    # -- the rest ---------------------------------------------------------------------------------------
+
+    async def publish(self, message: bytes) -> None:
+        """Send ``message`` to every subscriber."""
+        await self._run("publish", None, self._inner.publish, message)
+
+    def subscribe(self) -> AsyncIterator[bytes]:
+        """Iterate over messages; a subscription has no deadline."""
+        return self._inner.subscribe()  # type: ignore[no-any-return]
+
+    async def health(self) -> BackendHealth:
+        """Ask the store for a sign of life, even while the circuit is open; add the guard's own state."""
+        health: BackendHealth = await self._run_apart("health", self._inner.health)
+        own = {
+            "circuit": self.circuit.value,
+            "timeouts": self.timeouts,
+            "abandoned": self.abandoned,
+            "owed_invalidations": self.owed,
+            "lost_invalidations": self.lost_invalidations,
+        }
+        return replace(health, details={**health.details, **own})
+
+    async def open(self) -> None:
+        """Open the store."""
+        if isinstance(self.backend, SupportsLifecycle):
+            await self._run_apart("open", self.backend.open)
+
+    async def aclose(self) -> None:
+        """Stop replaying, let what is under way end or miss its deadline, then close the store."""
+        lane = self._lane()
+        if lane.retry is not None:
+            lane.retry.cancel()
+            lane.retry = None
+        if lane.replay is not None:
+            lane.replay.cancel()
+        if tasks := [call.task for call in lane.calls.under_way if call.task is not None]:
+            await asyncio.wait(tasks, timeout=self._timeout)
+        try:
+            if isinstance(self.backend, SupportsLifecycle):
+                await self._run_apart("aclose", self.backend.aclose)
+        finally:
+            lane.calls.stop()
+
+    def _run(
+        self, name: str, key: str | None, work: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Awaitable[Any]:
+        return self._lane().calls.run(name, key, work, *args)
+
+    def _run_apart(self, name: str, work: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+        return self._lane().calls.run_apart(self._lifecycle_timeout, name, work)
+
+    # -- debts ------------------------------------------------------------------------------------------
+
+    def _owe(self, *keys: str) -> None:
+        for key in keys:
+            self._owed.add(key)
+        self._retry_later(self._lane())
+
+    def _retry_later(self, lane: _Lane) -> None:
+        """See to it that debts are paid even if nobody asks the store for anything."""
+        if lane.retry is None:
+            lane.retry = lane.calls.loop.call_later(self._retry_seconds, self._retry, lane)
+
+    def _retry(self, lane: _Lane) -> None:
+        lane.retry = None
+        if self._owed.pending and not self._pay(lane):
+            self._retry_later(lane)
+
+    def _pay(self, lane: _Lane) -> bool:
+        """Start to replay what is owed unless that is under way, or hopeless."""
+        if lane.replay is None:
+            if self._breaker.wait(self._clock()) > 0.0:
+                return False
+            lane.replay = Task(self._replay(lane), loop=lane.calls.loop)
+            lane.replay.add_done_callback(lambda task: self._replayed(lane, task))
+        return True
+
+    async def _replay(self, lane: _Lane) -> None:
+        """Remove what is owed, until the store fails again."""
+        try:
+            for prefix in self._owed.prefixes():
+                await self._settle_prefix(prefix)
+            keys = self._owed.keys()
+            for start in range(0, len(keys), _REPLAYED_AT_ONCE):
+                await self._settle(keys[start : start + _REPLAYED_AT_ONCE])
+        except (BackendUnavailableError, BackendTimeoutError):
+            pass
+
+    def _replayed(self, lane: _Lane, task: Task[None]) -> None:
+        lane.replay = None
+        if task.cancelled():
+            return
+        if error := task.exception():
+            _log.warning("replaying invalidations failed", exc_info=error)
+        if self._owed.pending:
+            self._retry_later(lane)
+
+    async def _settle_prefix(self, prefix: str) -> None:
+        upto = self._owed.now
+        try:
+            await self._run("clear", prefix, self._inner.clear, prefix)
+        except (BackendUnavailableError, BackendTimeoutError):
+            raise
+        except Exception:  # noqa: BLE001 - one that cannot be cleared must not keep the others waiting
+            _log.warning("%s: clear of %r cannot be replayed", self._name, prefix, exc_info=True)
+        else:
+            self._owed.settle_prefix(prefix, upto)
+
+    async def _settle(self, keys: Sequence[str]) -> None:
+        upto = self._owed.now
+        together = len(keys) > 1 and isinstance(self.backend, SupportsMany)
+        try:
+            if together:
+                await self._run("delete_many", None, self._inner.delete_many, keys)
+            else:
+                await self._run("delete", keys[0], self._inner.delete, keys[0])
+        except (BackendUnavailableError, BackendTimeoutError):
+            raise
+        except Exception:  # noqa: BLE001 - one that cannot be removed must not keep the others waiting
+            if len(keys) == 1:
+                _log.warning("%s: delete of %r cannot be replayed", self._name, keys[0], exc_info=True)
+            else:
+                for key in keys:
+                    await self._settle([key])
+        else:
+            for key in keys if together else keys[:1]:
+                self._owed.settle(key, upto)
+            if not together:
+                for key in keys[1:]:
+                    await self._settle([key])
+
+    # -- the judge of `Deadlines` -----------------------------------------------------------------------
+
+    def refusal(self, call: Call) -> Exception | None:
+        """Refuse while the circuit is open."""
+        return self._refused(call) if self._breaker.wait(self._clock()) > 0.0 else None
+
+    def admit(self, call: Call) -> Exception | None:
+        """Let the breaker decide."""
+        call.ticket = self._breaker.enter(self._clock())
+        return self._refused(call) if call.ticket is None else None
+
+    def _refused(self, call: Call) -> Exception:
+        return CircuitOpenError("left alone after repeated failures", backend=self._name, key=call.key)
+
+    def no_slot(self, call: Call) -> Exception:
+        """Count and tell."""
+        self.timeouts += 1
+        message = f"{call.name}: no free slot within {call.timeout:g} s"
+        return NoSlotError(message, backend=self._name, key=call.key)
+
+    def too_late(self, call: Call) -> Exception:
+        """Count it as a failure of the store."""
+        self.timeouts += 1
+        if call.ticket is not None:
+            self._breaker.failed(call.ticket, self._clock())
+        message = f"{call.name}: no answer within {call.timeout:g} s"
+        return BackendTimeoutError(message, backend=self._name, key=call.key)
+
+    def failed(self, call: Call, error: BaseException) -> BaseException:
+        """Map the exception; count it unless the store answered or it says nothing about the store."""
+        raised, alive = self._map(call, error)
+        if call.ticket is not None:
+            if alive is None:
+                self._breaker.abstained(call.ticket, self._clock())
+            elif alive:
+                self._breaker.succeeded(call.ticket)
+            else:
+                self._breaker.failed(call.ticket, self._clock())
+        return raised
+
+    def _map(self, call: Call, error: BaseException) -> tuple[BaseException, bool | None]:
+        """Return what the caller raises, and whether it shows the store alive (None: neither way)."""
+        match error:
+            case BackendUnavailableError() | BackendTimeoutError():
+                return error, False
+            case BackendError():
+                return error, True
+            case CacheError():
+                return error, None
+            case TimeoutError():
+                mapped: BackendError = BackendTimeoutError(
+                    _told(call, error), backend=self._name, key=call.key
+                )
+            case OSError() | EOFError() | CancelledError():
+                mapped = BackendUnavailableError(_told(call, error), backend=self._name, key=call.key)
+            case Exception() if not isinstance(error, _BUGS):
+                mapped = BackendError(_told(call, error), backend=self._name, key=call.key)
+            case _:
+                return error, None
+        mapped.__cause__ = error
+        return mapped, False
+
+    def succeeded(self, call: Call) -> None:
+        """Close the circuit; a store that answers can be told what it missed."""
+        if call.ticket is not None:
+            self._breaker.succeeded(call.ticket)
+        if self._owed.pending:
+            self._pay(self._lane())
+
+    def stuck(self, call: Call) -> None:
+        """Tell the backend to drop what its driver will not let go of."""
+        _log.warning("%s: %s ignores its cancellation and is left behind", self._name, call.name)
+        drop = getattr(self.backend, "drop_connection", None)
+        if drop is None:
+            return
+        lane = self._lane()
+        chore = Task(self._drop(drop), loop=lane.calls.loop)
+        lane.chores.add(chore)
+        chore.add_done_callback(lane.chores.discard)
+
+    async def _drop(self, drop: Callable[[], object]) -> None:
+        try:
+            dropped = drop()
+            if inspect.isawaitable(dropped):
+                await dropped
+        except Exception:  # noqa: BLE001 - it was a favour
+            _log.warning("%s: dropping a stuck connection failed", self._name, exc_info=True)
+
+
+def _told(call: Call, error: BaseException) -> str:
+    return f"{call.name} failed: {type(error).__name__}: {error}"
+
+
+def _leaves_debt(error: BaseException) -> bool:
+    """Return True unless nothing was to be removed: a key that no store could hold, a loop that is gone."""
+    return isinstance(error, BackendError) or not isinstance(error, CacheError | GeneratorExit)

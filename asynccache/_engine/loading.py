@@ -1,0 +1,208 @@
+"""`Loader`: a value from the cache, or computed. Once per key, refreshed in time, never outdated.
+
+The order of a computation is what makes it safe, so it is written down here: register the run (from now
+on an invalidation voids it), take the lease (other processes wait), look again (somebody may just have
+filled), read the tags' stamps, compute, and fill only if nothing was voided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from asynccache import events
+from asynccache._engine.clock import stopwatch
+from asynccache._engine.coding import Coder
+from asynccache._engine.entry import MISSING, Entry
+from asynccache._engine.expiry import Freshness, Lifetime, judge
+from asynccache._engine.runs import Run
+from asynccache._engine.singleflight import SingleFlight
+from asynccache._engine.store import EntryStore, Lease
+from asynccache.codecs import is_immutable
+
+__all__ = ["Job", "Loader"]
+
+logger = logging.getLogger("asynccache")
+
+_POLL_FIRST: Final = 0.005
+_POLL_LAST: Final = 0.1
+"""Seconds between two looks at what another process is computing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to compute and how to keep it."""
+
+    key: str
+    """Full key."""
+    load: Callable[[], Awaitable[Any]]
+    lifetime: Lifetime
+    tags: tuple[str, ...] = ()
+    type: Any = None
+    store_if: Callable[[Any], bool] | None = None
+
+
+class _Outcome:
+    """What a run produced, for everyone who waited for it."""
+
+    __slots__ = ("entry", "original")
+
+    def __init__(self, entry: Entry | None, original: Any = MISSING) -> None:
+        self.entry = entry
+        self.original = original
+        """The very object the loader returned, for the first taker; the others get one of their own."""
+
+
+class Loader:
+    """Values of one namespace, decoded."""
+
+    def __init__(self, store: EntryStore, coder: Coder, flights: SingleFlight) -> None:
+        self.store = store
+        self.coder = coder
+        self._flights = flights
+        self._running: dict[str, Run] = {}
+
+    async def load(self, job: Job) -> Any:
+        """Return the value of ``job.key``, computing it if nothing usable is stored.
+
+        Raises:
+            Exception: what the computation raised, if no stale value may stand in for it.
+        """
+        store = self.store
+        entry = await store.find(job.key, job.tags)
+        reason = "absent"
+        fallback: Any = MISSING
+        if entry is not None:
+            freshness = judge(entry, store.clock(), job.lifetime.beta)
+            reason = "expired"
+            if freshness is not Freshness.DEAD:
+                value = self.coder.value_of(entry, job.type)
+                if value is MISSING:
+                    reason = "damaged"
+                elif freshness is Freshness.ERROR_ONLY:
+                    fallback = value
+                else:
+                    self._note_hit(entry, stale=freshness is Freshness.STALE)
+                    if freshness is not Freshness.FRESH:
+                        self.refresh(job)
+                    return value
+        store.tally.misses += 1
+        if store.settings.observers:
+            store.emit(events.Miss(job.key, reason))
+        if fallback is MISSING:
+            return self._take(await self._fly(job), job.type)
+        return await self._load_or(fallback, entry, job)
+
+    async def compute(self, job: Job) -> Any:
+        """Compute and store whatever is stored, joining a computation that is under way."""
+        return self._take(await self._fly(job, look_again=False), job.type)
+
+    def refresh(self, job: Job) -> None:
+        """Compute in the background unless that is under way; a failure is logged and leaves the stored value."""
+        run = self._run_for(job)
+        self._flights.spawn(run, lambda: self._compute(job, run, look_again=False))
+
+    async def _load_or(self, fallback: Any, entry: Entry | None, job: Job) -> Any:
+        """Compute, but let the stale ``fallback`` stand in for a failure or for an answer that takes too long."""
+        assert entry is not None  # noqa: S101
+        timeout = job.lifetime.soft_timeout
+        try:
+            if timeout is None:
+                return self._take(await self._fly(job), job.type)
+            self.refresh(job)  # keeps the computation going when this waiter leaves
+            async with asyncio.timeout(timeout):
+                return self._take(await self._fly(job), job.type)
+        except Exception:  # noqa: BLE001  (whatever the loader raised: that is what stale_if_error is for)
+            logger.warning("serving a stale value of %s", job.key, exc_info=True)
+            self._note_hit(entry, stale=True)
+            return fallback
+
+    def _take(self, outcome: _Outcome, type: Any) -> Any:
+        original = outcome.original
+        if original is not MISSING:
+            if outcome.entry is not None and not is_immutable(original):
+                outcome.original = MISSING
+            return original
+        assert outcome.entry is not None  # noqa: S101
+        return self.coder.value_of(outcome.entry, type)
+
+    def _run_for(self, job: Job) -> Run:
+        """Return the run to join: the one under way unless an invalidation has made it outdated."""
+        run = self._running.get(job.key)
+        if run is None or run.voided:
+            run = self.store.runs.begin(job.key, self.store.tag_keys(job.tags))
+            self._running[job.key] = run
+        return run
+
+    async def _fly(self, job: Job, *, look_again: bool = True) -> _Outcome:
+        run = self._run_for(job)
+        return await self._flights.run(run, lambda: self._compute(job, run, look_again=look_again))
+
+    async def _compute(self, job: Job, run: Run, *, look_again: bool) -> _Outcome:
+        lease: Lease | None = None
+        try:
+            lease = await self.store.acquire(job.key)
+            if lease.held_by_other or look_again:
+                entry = await self._look_again(job, lease)
+                if isinstance(entry, Entry):
+                    return _Outcome(entry)
+                lease = entry
+            return await self._produce(job, run, lease)
+        finally:
+            if self._running.get(job.key) is run:
+                del self._running[job.key]
+            self.store.runs.end(run)
+            if lease is not None:
+                await self.store.release(job.key, lease)
+
+    async def _look_again(self, job: Job, lease: Lease) -> Entry | Lease:
+        """Return an entry that appeared meanwhile, waiting for another process that computes it; else a lease."""
+        pause = _POLL_FIRST
+        give_up = stopwatch() + self.store.settings.lease_ttl
+        while True:
+            entry = await self.store.find(job.key, job.tags)
+            if entry is not None and judge(entry, self.store.clock()) is Freshness.FRESH:
+                if self.coder.value_of(entry, job.type) is not MISSING:
+                    await self.store.release(job.key, lease)
+                    return entry
+            if not lease.held_by_other or stopwatch() > give_up:
+                return lease
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
+            pause = min(pause * 2, _POLL_LAST)
+            lease = await self.store.acquire(job.key)
+
+    async def _produce(self, job: Job, run: Run, lease: Lease) -> _Outcome:
+        store = self.store
+        stamps = await store.stamps(job.tags)
+        started = stopwatch()
+        try:
+            value = await job.load()
+        except BaseException as error:
+            self._note_computed(job.key, stopwatch() - started, type(error).__name__)
+            raise
+        seconds = stopwatch() - started
+        self._note_computed(job.key, seconds)
+        if job.store_if is not None and not job.store_if(value):
+            return _Outcome(None, value)
+        entry = self.coder.entry_if_possible(job.key, value, job.lifetime, stamps or (), seconds)
+        if entry is None or stamps is None:
+            return _Outcome(entry, value)
+        await store.fill(entry, run, lease)
+        return _Outcome(entry, value)
+
+    # -- telling ------------------------------------------------------------------------------------
+
+    def _note_hit(self, entry: Entry, *, stale: bool) -> None:
+        tally = self.store.tally
+        tally.hits += 1
+        tally.stale_hits += stale
+        if self.store.settings.observers:
+            self.store.emit(events.Hit(entry.key, self.store.clock() - entry.created, stale))
+
+    def _note_computed(self, key: str, seconds: float, error: str | None = None) -> None:
+        self.store.tally.computed += 1
+        self.store.emit(events.Computed(key, seconds, error))

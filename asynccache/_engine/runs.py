@@ -1,0 +1,84 @@
+"""Computations under way in this process, so that an invalidation reaches what is not stored yet.
+
+A value computed from data read before an invalidation must not be stored after it, nor be handed to
+anyone who asked after it. Every computation is a `Run` from before it reads anything until its value
+is stored; whatever removes or replaces keys voids the runs they concern first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+__all__ = ["Run", "Runs"]
+
+
+class Run:
+    """One computation; ``voided`` once something it may have read has been invalidated."""
+
+    __slots__ = ("key", "stored", "tags", "voided")
+
+    def __init__(self, key: str, tags: frozenset[str]) -> None:
+        self.key = key
+        self.tags = tags
+        self.voided = False
+        self.stored: asyncio.Future[None] | None = None
+        """Set while the value is on its way to the store."""
+
+
+class Runs:
+    """The runs of one cache, by key. Keys and tags are full keys."""
+
+    __slots__ = ("_by_key",)
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, list[Run]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_key.values()))
+
+    def begin(self, key: str, tags: Iterable[str] = ()) -> Run:
+        """Register a computation of ``key`` before it reads anything."""
+        run = Run(key, frozenset(tags))
+        self._by_key.setdefault(key, []).append(run)
+        return run
+
+    def end(self, run: Run) -> None:
+        """Forget ``run``; harmless when called twice."""
+        runs = self._by_key.get(run.key)
+        if runs is not None and run in runs:
+            runs.remove(run)
+            if not runs:
+                del self._by_key[run.key]
+
+    def void_key(self, key: str) -> list[Run]:
+        """Void the runs of ``key`` and return them."""
+        if not self._by_key:
+            return []
+        return self._void(self._by_key.get(key, ()))
+
+    def void_prefix(self, prefix: str) -> list[Run]:
+        """Void the runs of every key under ``prefix`` and return them."""
+        return self._void(run for key, runs in self._by_key.items() if key.startswith(prefix) for run in runs)
+
+    def void_tags(self, tags: Iterable[str]) -> None:
+        """Void the runs that carry one of ``tags``."""
+        gone = frozenset(tags)
+        self._void(run for runs in self._by_key.values() for run in runs if not gone.isdisjoint(run.tags))
+
+    @staticmethod
+    def _void(runs: Iterable[Run]) -> list[Run]:
+        voided = list(runs)
+        for run in voided:
+            run.voided = True
+        return voided
+
+
+async def settled(runs: Iterable[Run]) -> None:
+    """Wait until none of ``runs`` is on its way to the store any more.
+
+    A removal that overtook such a write on another connection would be undone by it.
+    """
+    writes = [run.stored for run in runs if run.stored is not None]
+    if writes:
+        await asyncio.wait(writes)

@@ -1,0 +1,508 @@
+"""`Cache`: the facade. One object per application (and per namespace) with the same meaning on every store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from asynccache import events
+from asynccache._engine.clock import stopwatch
+from asynccache._engine.coding import Coder
+from asynccache._engine.composing import compose
+from asynccache._engine.entry import COUNTER, MISSING, Entry
+from asynccache._engine.expiry import Lifetime
+from asynccache._engine.loading import Job, Loader
+from asynccache._engine.observing import Observers
+from asynccache._engine.singleflight import SingleFlight
+from asynccache._engine.report import CacheCapabilities, CacheStats
+from asynccache._engine.store import EntryStore, StoreSettings
+from asynccache.backends import from_url
+from asynccache.config import CacheConfig
+from asynccache.errors import BackendError, ConfigurationError
+from asynccache.keys import Namespace, check_key
+from asynccache.policy import DEFAULT, CachePolicy, Default, Seconds, seconds, tag_names
+from asynccache.protocols import BackendHealth, SupportsHealth, SupportsLifecycle
+
+__all__ = ["Cache", "CacheCapabilities", "CacheStats"]
+
+T = TypeVar("T")
+
+Ttl = Seconds | None | Default
+
+
+class Cache:
+    """Values under keys, with a time to live, tags and a namespace; computed once where they are missing.
+
+    Args:
+        config: Settings; a store or its URL stands for ``CacheConfig(backend=...)``.
+
+    >>> async def example() -> None:
+    ...     async with Cache(CacheConfig(backend="memory://")) as cache:
+    ...         await cache.set("k", {"a": 1}, ttl=60, tags=["t"])
+    ...         print(await cache.get("k"))
+    """
+
+    def __init__(self, config: CacheConfig | None = None) -> None:
+        config = CacheConfig() if config is None else config
+        if not isinstance(config, CacheConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"config must be a CacheConfig, not {config!r}"
+            raise ConfigurationError(msg)
+        backend = from_url(config.backend) if isinstance(config.backend, str) else config.backend
+        sealer = config.sealer()
+        settings = StoreSettings(
+            backend=compose(backend, batching=config.batching, **asdict(config.guard)),
+            sealer=sealer,
+            clock=config.clock,
+            max_value_bytes=config.max_value_bytes,
+            fail_open=config.fail_open,
+            lease_ttl=seconds(config.lease_ttl, "lease_ttl"),
+            observers=Observers(tuple(config.observers)),
+        )
+        self.config = config
+        self._flights = SingleFlight()
+        self._serializer = config.serializer()
+        self._bind(EntryStore(settings, Namespace(config.namespace)))
+
+    def _bind(self, entries: EntryStore) -> None:
+        self.entries = entries
+        """The engine room: what decorators and HTTP work on. Applications do not need it."""
+        self.coder = Coder(entries, self._serializer)
+        self.loader = Loader(entries, self.coder, self._flights)
+        self._backend = entries.settings.backend
+        self._prefix = entries.namespace.value_prefix
+        self._clock = entries.clock
+        self._tally = entries.tally
+        self._observed = bool(entries.settings.observers)
+        self._local = None if entries.local is None else entries.local.get_entry
+        ttl = self.config.default_ttl
+        self.default_ttl = None if ttl is None else seconds(ttl, "default_ttl")
+        self._default_lifetime = Lifetime.plain(self.default_ttl)
+
+    @classmethod
+    def from_url(cls, url: str, **settings: Any) -> Self:
+        """Return a cache on the store at ``url``; see `CacheConfig.from_url`."""
+        return cls(CacheConfig.from_url(url, **settings))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
+        """Return a cache configured by environment variables; see `CacheConfig.from_env`."""
+        return cls(CacheConfig.from_env(environ, **settings))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Cache {self.entries.namespace.prefix!r} on {type(self._backend).__name__},"
+            f" {self._tally.hits} hits, {self._tally.misses} misses, {len(self._flights)} in flight>"
+        )
+
+    def namespace(self, name: str) -> Cache:
+        """Return a cache for the keys under ``name``: same store, same settings, own keys and tags.
+
+        Clearing a namespace clears those inside it.
+        """
+        child = object.__new__(type(self))
+        child.config = self.config
+        child._flights = self._flights
+        child._serializer = self._serializer
+        child._bind(EntryStore(self.entries.settings, self.entries.namespace.child(name)))
+        return child
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    @overload
+    async def get(self, key: str, default: None = None, *, type: type[T]) -> T | None: ...
+    @overload
+    async def get(self, key: str, default: T, *, type: type[T]) -> T: ...
+    @overload
+    async def get(self, key: str, default: Any = None, *, type: Any = None) -> Any: ...
+    async def get(self, key: str, default: Any = None, *, type: Any = None) -> Any:
+        """Return the value under ``key``, or ``default`` if there is none.
+
+        Args:
+            key: A non-empty string.
+            default: What a miss returns. Pass an object of your own to tell a miss from a stored None.
+            type: What to decode to (any type msgspec or pydantic knows); a value that does not fit is a miss.
+
+        Raises:
+            InvalidKeyError: the key is empty or not encodable. A key that is no str is a TypeError.
+        """
+        # The path of a hit in this process: nothing here may await, allocate a task or take a lock.
+        local = self._local
+        if local is None or key.__class__ is not str:
+            return await self._get_from_store(key, default, type)
+        entry = local(self._prefix + key)
+        if entry is not None:
+            if entry.stamps:
+                entry = self.entries.peek(entry.key)
+            if entry is not None and entry.created <= self._clock() < entry.fresh_until:
+                value = entry.value if entry.value_type is type else MISSING
+                if value is MISSING:
+                    value = self.coder.value_of(entry, type)
+                if value is not MISSING:
+                    self._tally.hits += 1
+                    if self._observed:
+                        self.entries.emit(events.Hit(entry.key, self._clock() - entry.created))
+                    return value
+        elif not key.isascii() or not key:
+            check_key(key)
+        self._note_miss(key)
+        return default
+
+    async def _get_from_store(self, key: str, default: Any, type: Any) -> Any:
+        full = self._full(key)
+        entry = await self.entries.find(full)
+        value = self._fresh_value(entry, type)
+        if value is MISSING:
+            self._note_miss(key)
+            return default
+        return value
+
+    async def get_many(self, keys: Iterable[str], *, type: Any = None) -> dict[str, Any]:
+        """Return the values found among ``keys``; what is missing is left out. One round trip where the store can."""
+        names = self._names(keys)
+        found = await self.entries.find_many([self._prefix + name for name in names])
+        values: dict[str, Any] = {}
+        for name in names:
+            value = self._fresh_value(found.get(self._prefix + name), type)
+            if value is MISSING:
+                self._note_miss(name)
+            else:
+                values[name] = value
+        return values
+
+    async def exists(self, key: str) -> bool:
+        """Return True if ``key`` holds a value that `get` would return."""
+        entry = await self.entries.find(self._full(key))
+        return entry is not None and self._clock() < entry.fresh_until
+
+    async def ttl(self, key: str) -> float | None:
+        """Return the seconds ``key`` has left; None if it never expires **or** is not there (see `exists`)."""
+        entry = await self.entries.find(self._full(key))
+        if entry is None:
+            return None
+        left = entry.fresh_until - self._clock()
+        return left if 0 < left < float("inf") else None
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    async def set(self, key: str, value: Any, ttl: Ttl = DEFAULT, *, tags: Iterable[str] = ()) -> bool:
+        """Store ``value`` under ``key``, replacing what was there.
+
+        Args:
+            key: A non-empty string.
+            value: Anything the codec can write; None is a value like any other.
+            ttl: Seconds or a timedelta, more than 0; None for ever; left out: ``default_ttl``.
+            tags: Names to invalidate it by.
+
+        Returns:
+            False if it was refused (too large) or the store failed; then nothing older is left there either.
+
+        Raises:
+            CodecError: the codec cannot write it.
+            ConfigurationError: the ttl or a tag is wrong (a ValueError).
+        """
+        entry = await self._new_entry(key, value, ttl, tags)
+        return False if entry is None else await self.entries.write(entry)
+
+    async def set_many(self, items: Mapping[str, Any], ttl: Ttl = DEFAULT, *, tags: Iterable[str] = ()) -> bool:
+        """Store all ``items``; True if every one was stored. One round trip where the store can."""
+        names = tag_names(tags)
+        fulls = {self._full(key): value for key, value in items.items()}
+        life = self._lifetime(ttl)
+        stamps = await self.entries.stamps(names)
+        if stamps is None:
+            await self.entries.remove(list(fulls))
+            return False
+        entries = [self._encode(full, value, life, stamps) for full, value in fulls.items()]
+        return not await self.entries.write_many(entries)
+
+    async def add(self, key: str, value: Any, ttl: Ttl = DEFAULT, *, tags: Iterable[str] = ()) -> bool:
+        """Store ``value`` only if ``key`` holds nothing; True if it was stored. Atomic, or refused with an error."""
+        entry = await self._new_entry(key, value, ttl, tags)
+        return False if entry is None else await self.entries.add(entry)
+
+    async def touch(self, key: str, ttl: Ttl = DEFAULT) -> bool:
+        """Give the value under ``key`` a new time to live from now on; False if there is none."""
+        full = self._full(key)
+        life = self._lifetime(ttl)
+        run = self.entries.runs.begin(full)
+        try:
+            lease = await self.entries.acquire(full)
+            entry = await self.entries.find(full)
+            now = self._clock()
+            if entry is None or now >= entry.fresh_until:
+                await self.entries.release(full, lease)
+                return False
+            if entry.codec == COUNTER:
+                await self.entries.release(full, lease)
+                return await self.entries.touch_counter(full, None if life.ttl == float("inf") else life.ttl)
+            fresh, stale, error = life.spans(now)
+            renewed = Entry(
+                full, entry.payload, entry.codec, now, fresh, stale, error, entry.compute_time, entry.stamps
+            )
+            return await self.entries.fill(renewed, run, lease)
+        finally:
+            self.entries.runs.end(run)
+
+    async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: Ttl = DEFAULT) -> int:
+        """Add ``delta`` to the integer under ``key`` and return the sum, atomically.
+
+        Args:
+            key: A non-empty string.
+            delta: May be negative.
+            initial: What an absent counter starts from; the result is then ``initial + delta``.
+            ttl: Of a counter that is created; an existing one keeps its expiry.
+
+        Raises:
+            BackendError: the store failed or holds something else, whatever ``fail_open`` says.
+            ConfigurationError: the store cannot count atomically.
+        """
+        for name, number in (("delta", delta), ("initial", initial)):
+            if type(number) is not int:
+                msg = f"{name} must be an int, not {number!r}"
+                raise ConfigurationError(msg)
+        life = self._lifetime(ttl).ttl
+        return await self.entries.increment(self._full(key), delta, initial, None if life == float("inf") else life)
+
+    # -- removing -----------------------------------------------------------------------------------
+
+    async def delete(self, key: str) -> bool:
+        """Remove ``key``; True if something was there. Whatever is being computed for it will not be stored."""
+        return bool(await self.entries.remove((self._full(key),)))
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove ``keys``; return how many were there."""
+        fulls = [self._prefix + name for name in self._names(keys)]
+        return await self.entries.remove(fulls) if fulls else 0
+
+    async def invalidate_tags(self, *tags: str, soft: bool = False) -> bool:
+        """Make everything stored with one of ``tags`` unusable at once, however much that is.
+
+        Args:
+            tags: At least one.
+            soft: Make it stale instead: served within its stale windows while it is refreshed.
+
+        Returns:
+            False if the store failed.
+        """
+        names = tag_names(tags)
+        if not names:
+            msg = "tags must name at least one tag"
+            raise ConfigurationError(msg)
+        return await self.entries.invalidate_tags(names, soft=soft)
+
+    async def clear(self) -> bool:
+        """Remove everything in this namespace, and nothing else; False if the store failed."""
+        return await self.entries.clear()
+
+    # -- computing ----------------------------------------------------------------------------------
+
+    async def get_or_set(
+        self,
+        key: str,
+        load: Callable[[], Awaitable[T]],
+        ttl: Ttl = DEFAULT,
+        *,
+        tags: Iterable[str] = (),
+        type: type[T] | Any = None,
+        policy: CachePolicy | None = None,
+    ) -> T:
+        """Return the value under ``key``; if there is none, ``await load()`` once for everyone who asks and store it.
+
+        Args:
+            key: A non-empty string.
+            load: Called without arguments. It runs in a task of the cache: a caller's cancellation does not stop it
+                while others wait. What it raises reaches every caller and is not cached.
+            ttl: As for `set`.
+            tags: As for `set`.
+            type: As for `get`.
+            policy: Stale windows, early refresh and so on; ``ttl`` and ``tags`` given beside it win.
+        """
+        entry = self._local_fresh(key)
+        if entry is not None and policy is None:
+            value = entry.value if entry.value_type is type else MISSING
+            if value is not MISSING:
+                self._tally.hits += 1
+                if self._observed:
+                    self.entries.emit(events.Hit(entry.key, self._clock() - entry.created))
+                return value  # type: ignore[no-any-return]
+        full = self._full(key)
+        if not callable(load):
+            msg = f"load must be callable, not {load!r}"
+            raise ConfigurationError(msg)
+        names = tag_names(tags) or (() if policy is None else tuple(policy.tags))
+        store_if = None if policy is None else policy.store_if
+        job = Job(full, load, self._lifetime(ttl, policy), names, type, store_if)
+        return await self.loader.load(job)  # type: ignore[no-any-return]
+
+    def _local_fresh(self, key: str) -> Entry | None:
+        if self._local is None or key.__class__ is not str:
+            return None
+        entry = self._local(self._prefix + key)
+        if entry is None or entry.stamps or not entry.created <= self._clock() < entry.fresh_until:
+            return None
+        return entry
+
+    async def get_or_set_many(
+        self,
+        keys: Iterable[str],
+        load: Callable[[list[str]], Awaitable[Mapping[str, T]]],
+        ttl: Ttl = DEFAULT,
+        *,
+        tags: Iterable[str] = (),
+        type: Any = None,
+    ) -> dict[str, T]:
+        """Return the values under ``keys``; ``await load(missing)`` once for those that are missing and store them.
+
+        Keys that ``load`` leaves out of its answer are left out here too. Callers that miss the same keys at the
+        same time share one call.
+        """
+        names = self._names(keys)
+        if not callable(load):
+            msg = f"load must be callable, not {load!r}"
+            raise ConfigurationError(msg)
+        labels = tag_names(tags)
+        life = self._lifetime(ttl)
+        found = await self.get_many(names, type=type)
+        missing = [name for name in names if name not in found]
+        if missing:
+            flight = (self._prefix, tuple(missing))
+            loaded = await self._flights.run(flight, lambda: self._load_many(missing, load, life, labels))
+            found |= {name: self._own(loaded[name], type) for name in missing if name in loaded}
+        return {name: found[name] for name in names if name in found}
+
+    async def _load_many(
+        self,
+        missing: Sequence[str],
+        load: Callable[[list[str]], Awaitable[Mapping[str, Any]]],
+        life: Lifetime,
+        tags: tuple[str, ...],
+    ) -> dict[str, tuple[Entry | None, Any]]:
+        entries = self.entries
+        hard = entries.tag_keys(tags)
+        runs = {name: entries.runs.begin(self._prefix + name, hard) for name in missing}
+        leases = {name: await entries.acquire(self._prefix + name) for name in missing}
+        try:
+            stamps = await entries.stamps(tags)
+            started = stopwatch()
+            values = await load(list(missing))
+            seconds_each = (stopwatch() - started) / len(missing)
+            outcome: dict[str, tuple[Entry | None, Any]] = {}
+            for name in missing:
+                if name in values:
+                    entry = self.coder.entry_if_possible(self._prefix + name, values[name], life, stamps or (), seconds_each)
+                    if entry is not None and stamps is not None:
+                        await entries.fill(entry, runs[name], leases[name])
+                    outcome[name] = (entry, values[name])
+            return outcome
+        finally:
+            for name in missing:
+                entries.runs.end(runs[name])
+                await entries.release(self._prefix + name, leases[name])
+
+    def _own(self, loaded: tuple[Entry | None, Any], type: Any) -> Any:
+        """Return a value that no other caller of the same flight holds."""
+        entry, value = loaded
+        if entry is None:
+            return value
+        own = self.coder.value_of(entry, type)
+        return value if own is MISSING else own
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect to the store now instead of on first use. A store that is down is an event, unless ``fail_open`` is off."""
+        if isinstance(self._backend, SupportsLifecycle):
+            await self.entries.attempt("open", self._backend.open())
+
+    async def aclose(self) -> None:
+        """Cancel what is being computed and release the store. Safe to call twice; `open` makes it usable again."""
+        await self._flights.aclose()
+        if isinstance(self._backend, SupportsLifecycle):
+            await self.entries.attempt("aclose", self._backend.aclose())
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def health(self) -> BackendHealth:
+        """Ask the store for a sign of life. Never raises for a store that fails: that is ``healthy=False``."""
+        backend = self._backend
+        kind = type(backend).__name__
+        started = stopwatch()
+        try:
+            if isinstance(backend, SupportsHealth):
+                return await backend.health()
+            await backend.get(f"{self.entries.namespace.prefix}?health")
+        except BackendError as error:
+            return BackendHealth(False, kind, (stopwatch() - started) * 1000, {"error": str(error)})
+        return BackendHealth(True, kind, (stopwatch() - started) * 1000)
+
+    def stats(self) -> CacheStats:
+        """Return the running totals."""
+        tally = self._tally
+        return CacheStats(**{name: getattr(tally, name) for name in tally.__slots__})
+
+    @property
+    def capabilities(self) -> CacheCapabilities:
+        """What the store can do."""
+        return self.entries.capabilities
+
+    # -- helpers ------------------------------------------------------------------------------------
+
+    def _full(self, key: str) -> str:
+        return self._prefix + check_key(key)
+
+    def _names(self, keys: Iterable[str]) -> list[str]:
+        if isinstance(keys, str):
+            msg = f"keys must be a collection of strings, not {keys!r}"
+            raise TypeError(msg)
+        return list(dict.fromkeys(check_key(key) for key in keys))
+
+    def lifetime(self, policy: CachePolicy) -> Lifetime:
+        """Return how long values live under ``policy`` in this cache."""
+        return Lifetime.of(policy, self.default_ttl)
+
+    def _lifetime(self, ttl: Ttl, policy: CachePolicy | None = None) -> Lifetime:
+        if policy is None:
+            if ttl is DEFAULT:
+                return self._default_lifetime
+            return Lifetime.plain(None if ttl is None else seconds(ttl, "ttl"))
+        if not isinstance(policy, CachePolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"policy must be a CachePolicy, not {policy!r}"
+            raise ConfigurationError(msg)
+        return Lifetime.of(policy if ttl is DEFAULT else policy.but(ttl=ttl), self.default_ttl)
+
+    async def _new_entry(self, key: str, value: Any, ttl: Ttl, tags: Iterable[str]) -> Entry | None:
+        full = self._full(key)
+        life = self._lifetime(ttl)
+        names = tag_names(tags) if tags else ()
+        stamps = await self.entries.stamps(names)
+        if stamps is None:
+            await self.entries.remove((full,))
+            return None
+        return self._encode(full, value, life, stamps)
+
+    def _encode(self, full: str, value: Any, life: Lifetime, stamps: tuple[tuple[str, str, str], ...]) -> Entry:
+        return self.coder.entry(full, value, life, stamps)
+
+    def _fresh_value(self, entry: Entry | None, type: Any) -> Any:
+        if entry is None or not entry.created - 60 <= self._clock() < entry.fresh_until:
+            return MISSING
+        value = self.coder.value_of(entry, type)
+        if value is not MISSING:
+            self._tally.hits += 1
+            if self._observed:
+                self.entries.emit(events.Hit(entry.key, self._clock() - entry.created))
+        return value
+
+    def _note_miss(self, key: str) -> None:
+        self._tally.misses += 1
+        if self._observed:
+            self.entries.emit(events.Miss(self._prefix + key))

@@ -1,0 +1,54 @@
+"""Which cache is meant where none is named: the application's inside a request, else the default, else the environment's."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Final, Protocol
+
+from asynccache.cache import Cache
+from asynccache.errors import ConfigurationError
+
+__all__ = ["HasCache", "current", "current_cache", "set_default_cache"]
+
+
+class HasCache(Protocol):
+    """Whatever a request runs under."""
+
+    @property
+    def cache(self) -> Cache:
+        """The application's cache."""
+        ...
+
+
+current: Final[ContextVar[HasCache | None]] = ContextVar("asynccache_current", default=None)
+"""Set by the middleware around every request."""
+
+
+class _Default:
+    """The default cache, and the one made from the environment when there is none."""
+
+    chosen: Cache | None = None
+    from_environment: Cache | None = None
+
+
+def set_default_cache(cache: Cache | None) -> None:
+    """Name the cache that `asynccache.cached` uses outside of requests; None goes back to the environment's."""
+    if cache is not None and not isinstance(cache, Cache):  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"cache must be a Cache or None, not {cache!r}"
+        raise ConfigurationError(msg)
+    _Default.chosen = cache
+
+
+def current_cache() -> Cache:
+    """Return the cache of the current request's application, else the default one, else one from the environment.
+
+    The last is made on first use, from ``ASYNCCACHE_URL``, else ``REDIS_URL``, else ``memory://``.
+    """
+    context = current.get()
+    if context is not None:
+        return context.cache
+    if _Default.chosen is not None:
+        return _Default.chosen
+    if _Default.from_environment is None:
+        _Default.from_environment = Cache.from_env()
+    return _Default.from_environment

@@ -1,0 +1,116 @@
+"""Requests that wait for another one that is producing the response they want.
+
+Unlike `asynccache._engine.singleflight` nothing runs in a task of its own: the leader is an ordinary request,
+with its own dependencies and its own client. If it ends without an answer, one of those who wait takes over; if
+its answer is not to be shared, they all go ahead at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from asynccache._engine.entry import Entry
+from asynccache._engine.runs import Run
+from asynccache.http._responses import Wanted
+from asynccache.http._rfc9111.stored import StoredResponse
+
+__all__ = ["Answer", "Flight", "Flights", "Shared"]
+
+
+class Shared(NamedTuple):
+    """A response that may answer others than the one who asked for it."""
+
+    entry: Entry
+    response: StoredResponse
+    names: tuple[bytes, ...]
+    """The request fields it varies by."""
+    wanted: Wanted
+    """The request that it answered."""
+
+
+class Answer(Enum):
+    """What those who wait are told when there is no response for them."""
+
+    GO = "go"
+    """Go ahead alone: the response was for its own client only, or producing it failed."""
+    RETRY = "retry"
+    """Look again: there is something stored now, or it varies by more than was known."""
+    LEAD = "lead"
+    """Take over: the leader is gone."""
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One request at work and those who wait for its response."""
+
+    key: str
+    run: Run
+    waiters: deque[asyncio.Future[Shared | Answer]]
+
+    async def wait(self, timeout: float) -> Shared | Answer:
+        """Wait for the response, at most ``timeout`` seconds; then `Answer.GO`."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiter
+        except TimeoutError:
+            return Answer.GO
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.result() is Answer.LEAD:
+                self.pass_on()  # told to take over in the same moment
+            raise
+
+    def tell(self, answer: Shared | Answer) -> None:
+        """Answer all who wait."""
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(answer)
+
+    def pass_on(self) -> bool:
+        """Let one of those who wait take over; False if nobody is left."""
+        while self.waiters:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(Answer.LEAD)
+                return True
+        return False
+
+
+class Flights:
+    """The flights of one middleware, by the key of the response."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, Flight] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def current(self, key: str) -> Flight | None:
+        """Return the flight to join, unless an invalidation has outdated what it is producing."""
+        flight = self._flights.get(key)
+        return None if flight is None or flight.run.voided else flight
+
+    def start(self, key: str, run: Run) -> Flight:
+        """Begin a flight that the caller leads."""
+        flight = self._flights[key] = Flight(key, run, deque())
+        return flight
+
+    def land(self, flight: Flight, answer: Shared | Answer) -> None:
+        """End a flight with a response for those who wait, or with `Answer.GO`."""
+        self._drop(flight)
+        flight.tell(answer)
+
+    def abandon(self, flight: Flight) -> None:
+        """End the leader's part without an answer."""
+        if not flight.pass_on():
+            self._drop(flight)
+
+    def _drop(self, flight: Flight) -> None:
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]

@@ -1,0 +1,380 @@
+"""`Exchange`: one request and its response, seen from the cache.
+
+The middleware makes one per request and puts it where a route's decorator finds it. The decorator calls
+`Exchange.lookup` in place of the endpoint: the answer is a `Reply`, or None for "run the endpoint"; then the
+response is recorded on its way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Final
+
+from asynccache import events
+from asynccache._engine.entry import Entry
+from asynccache._engine.expiry import Freshness, judge
+from asynccache.http import cache_status, rules
+from asynccache.http._coalescing import Answer, Flight, Shared
+from asynccache.http._production import Attempt, Production
+from asynccache.http._replies import Reply, replay
+from asynccache.http._responses import Found, Wanted
+from asynccache.http._rfc9111.invalidation import invalidates
+from asynccache.http._rfc9111.selection import variant_digest
+from asynccache.http._rfc9111.stored import StoredResponse
+from asynccache.policy import CachePolicy
+
+if TYPE_CHECKING:
+    from asynccache.http._middleware import CacheMiddleware
+
+__all__ = ["Exchange", "Send"]
+
+Send = Callable[[Any], Awaitable[None]]
+
+_READS: Final = frozenset({"GET", "HEAD"})
+SERVER_ERROR: Final = 500
+
+
+class Exchange:
+    """One request's dealings with the cache."""
+
+    __slots__ = (
+        "_asked",
+        "_fallback",
+        "_middleware",
+        "_production",
+        "_refusal",
+        "_send",
+        "cache",
+        "forward",
+        "method",
+        "policy",
+        "pristine",
+        "refreshing",
+        "scope",
+    )
+
+    def __init__(
+        self, middleware: CacheMiddleware, scope: rules.Scope, send: Send, *, refreshing: bool = False
+    ) -> None:
+        self.cache = middleware.cache
+        self.scope = scope
+        self.pristine = dict(scope)
+        """The scope as it was before routing, for a request that repeats this one."""
+        self.method: str = scope["method"]
+        self.policy: CachePolicy | None = None
+        self.forward: cache_status.Forward | None = None
+        """Why the endpoint runs; None as long as nothing was looked up, and after a hit."""
+        self.refreshing = refreshing
+        """This request is the cache's own: what is stored does not answer it."""
+        self._middleware = middleware
+        self._send = send
+        self._asked: rules.Asked | None = None
+        self._production: Production | None = None
+        self._refusal: str | None = None
+        self._fallback: tuple[Entry, StoredResponse] | None = None
+
+    @property
+    def open(self) -> bool:
+        """A response is still expected from the application."""
+        return self._production is not None
+
+    @property
+    def asked(self) -> rules.Asked:
+        """The relevant part of the request's head."""
+        if self._asked is None:
+            self._asked = rules.examine(self.scope)
+        return self._asked
+
+    # -- the request --------------------------------------------------------------------------------
+
+    async def lookup(
+        self, policy: CachePolicy, parameters: Mapping[str, Any] | None = None, connection: Any = None
+    ) -> Reply | None:
+        """Return the stored response to this request; None if the endpoint has to run.
+
+        Args:
+            policy: The route's policy.
+            parameters: What ``{names}`` in the policy's tags stand for: path parameters, arguments.
+            connection: What ``policy.vary_on`` is called with; left out: the scope.
+        """
+        if self.policy is not None:
+            return None  # a decorator inside another: the outer one has decided
+        self.policy = policy
+        if self.method not in _READS:
+            return self._bypass("method", None)
+        wanted, reason = await self._wanted(policy, connection)
+        if wanted is None:
+            return self._bypass("bypass", reason)
+        tags = policy.tags_for(parameters or self.scope.get("path_params") or {})
+        if policy.public:
+            self._middleware.remember_public(self.asked.url, policy, wanted.url)
+        attempt = Attempt(policy, self._middleware.lifetime(policy), wanted, tags, shared_only=reason is not None)
+        return await (self._refresh(attempt) if self.refreshing else self._resolve(attempt))
+
+    async def early(self, policy: CachePolicy, url: str) -> Reply | None:
+        """Return the stored response of a public route, before routing; None: go on as usual."""
+        responses = self._middleware.responses
+        wanted = Wanted(url, self.scope["headers"], rules.user_key(policy, self.asked, None))
+        found = responses.peek(wanted) if responses.store.local is not None else await responses.find(wanted)
+        if found.response is None or not found.response.public:
+            return None
+        attempt = Attempt(policy, self._middleware.lifetime(policy), wanted, (), shared_only=False)
+        return await self._judged(attempt, found)
+
+    async def _wanted(self, policy: CachePolicy, connection: Any) -> tuple[Wanted | None, str | None]:
+        """Return what to look for (None: the cache stays out of it), and what makes that risky."""
+        asked = self.asked
+        if not asked.url:
+            return None, "host"
+        reason = rules.credentials(policy, asked)
+        if reason == "cookie":
+            return None, reason
+        distinction = None
+        if policy.vary_on is not None:
+            distinction = policy.vary_on(self.scope if connection is None else connection)
+            if isawaitable(distinction):
+                distinction = await distinction
+            if distinction is None:
+                return None, "vary-on"
+        url = rules.policy_url(policy, asked, self.scope)
+        extra = rules.user_key(policy, asked, distinction)
+        return Wanted(self._middleware.responses.url_key(url), self.scope["headers"], extra), reason
+
+    def _bypass(self, forward: cache_status.Forward, reason: str | None) -> None:
+        self.forward = forward
+        self._refusal = reason
+        if reason is not None:
+            self._middleware.warn_once(self.policy, reason, self.scope)
+
+    async def _resolve(self, attempt: Attempt) -> Reply | None:
+        """Answer from the store or with a response that is being produced; else begin to produce one."""
+        flights = self._middleware.flights
+        self._refusal = self._unstorable(attempt)
+        alone = attempt.shared_only or self._refusal is not None
+        leading: Flight | None = None
+        while True:
+            found = await self._middleware.responses.find(attempt.wanted, attempt.tags)
+            reply = await self._judged(attempt, found)
+            if leading is not None and (reply is not None or leading.key != found.key):
+                flights.land(leading, Answer.RETRY)
+                leading = None
+            if reply is not None:
+                return reply
+            if alone or leading is not None or self._middleware.uncacheable(found.key):
+                break
+            other = flights.current(found.key)
+            if other is None:
+                break
+            answer = await other.wait(self._middleware.coalesce_timeout)
+            if isinstance(answer, Shared):
+                if self._suits(answer, attempt):
+                    return self._collapsed(answer)
+            elif answer is Answer.LEAD:
+                leading = other
+            elif answer is Answer.GO:
+                alone = True
+        self._note_miss(found.key)
+        if self._refusal is not None:
+            self._middleware.warn_once(attempt.policy, self._refusal, self.scope)
+            return None
+        return await self._begin(attempt, found, leading, alone=alone)
+
+    def _unstorable(self, attempt: Attempt) -> str | None:
+        """Return why the response to this request will not be stored, whatever it is."""
+        if self.method == "HEAD":
+            return "head"
+        if self._middleware.http.honour_client_directives and rules.forbids_storing(self.scope["headers"]):
+            return "request"
+        return self.asked.unkeyed(self.scope.get("scheme", "http"), tuple(attempt.policy.vary))
+
+    async def _begin(
+        self, attempt: Attempt, found: Found, leading: Flight | None, *, alone: bool
+    ) -> Reply | None:
+        middleware = self._middleware
+        store = middleware.responses.store
+        production = Production(middleware, attempt, found, self._fallback)
+        # Between the look at the flights and this line nothing was awaited: there is one leader.
+        if leading is not None:
+            leading.run = production.run
+            production.flight = leading
+        elif not alone and not middleware.uncacheable(found.key):
+            production.flight = middleware.flights.start(found.key, production.run)
+        self._production = production
+        found = await production.take_lease()
+        if found.entry is not None and found.entry is not production.found.entry:
+            reply = await self._judged(attempt, found)
+            if reply is not None:
+                await self._abandon(Answer.RETRY)
+                return reply
+        production.stamps = await store.stamps(attempt.tags)
+        production.begin()
+        return None
+
+    async def _refresh(self, attempt: Attempt) -> Reply | None:
+        found = await self._middleware.responses.find(attempt.wanted, attempt.tags)
+        self._refusal = self._unstorable(attempt)
+        if self._refusal is not None:
+            return None
+        production = Production(self._middleware, attempt, found, None)
+        self._production = production
+        if self._middleware.flights.current(found.key) is None:
+            production.flight = self._middleware.flights.start(found.key, production.run)
+        production.lease = await self._middleware.responses.store.acquire(found.key)
+        if production.lease.held_by_other and found.entry is not None and found.response is not None:
+            await self._abandon(Answer.RETRY)
+            return self._replay(found.entry, found.response, None)  # nobody receives it
+        production.stamps = await self._middleware.responses.store.stamps(attempt.tags)
+        production.begin()
+        return None
+
+    # -- what is stored -----------------------------------------------------------------------------
+
+    async def _judged(self, attempt: Attempt, found: Found) -> Reply | None:
+        """Return the reply if what was found may be served."""
+        entry, response = found.entry, found.response
+        if entry is None or response is None or (response.public and not attempt.policy.public):
+            self.forward = "vary-miss" if found.index is not None else "uri-miss"
+            return None
+        if attempt.shared_only and not response.shared:
+            self.forward = "bypass"
+            return None
+        now = self.cache.entries.clock()
+        freshness = judge(entry, now, attempt.lifetime.beta)
+        if freshness is Freshness.DEAD:
+            self.forward = "stale"
+            return None
+        http = self._middleware.http
+        if http.honour_client_directives and rules.client_refuses(
+            self.scope["headers"], now - entry.created, entry.fresh_until - now
+        ):
+            self.forward = "request"
+            return None
+        if freshness is Freshness.ERROR_ONLY:
+            self.forward = "stale"
+            self._fallback = entry, response
+            return await self._patient(attempt, found)
+        if freshness is not Freshness.FRESH:
+            self._middleware.refresh(self, found.key)
+        return self._hit(entry, response, stale=freshness is Freshness.STALE)
+
+    async def _patient(self, attempt: Attempt, found: Found) -> Reply | None:
+        """With a ``soft_timeout``: let the cache produce a new response, and serve the stale one if that takes too long."""
+        timeout = attempt.lifetime.soft_timeout
+        if timeout is None or self.refreshing:
+            return None
+        task = self._middleware.refresh(self, found.key)
+        if task is not None:
+            await asyncio.wait({task}, timeout=timeout)
+        newer = await self._middleware.responses.find(attempt.wanted, attempt.tags)
+        if newer.entry is None or newer.response is None:
+            return None
+        fresh = judge(newer.entry, self.cache.entries.clock()) is Freshness.FRESH
+        return self._hit(newer.entry, newer.response, stale=not fresh)
+
+    def _hit(self, entry: Entry, response: StoredResponse, *, stale: bool) -> Reply:
+        self.forward = None
+        tally = self.cache.entries.tally
+        tally.hits += 1
+        tally.stale_hits += stale
+        now = self.cache.entries.clock()
+        if self.cache.entries.settings.observers:
+            self.cache.entries.emit(events.Hit(entry.key, now - entry.created, stale))
+        member = cache_status.hit(entry.fresh_until - now, stale=stale) if self._middleware.http.cache_status else None
+        return self._replay(entry, response, member)
+
+    def _collapsed(self, answer: Shared) -> Reply:
+        """Return another request's response, as the reply to this one."""
+        self._note_miss(answer.entry.key)
+        forward, self.forward = self.forward or "uri-miss", None
+        member = cache_status.forward(forward, collapsed=True) if self._middleware.http.cache_status else None
+        return self._replay(answer.entry, answer.response, member)
+
+    def _replay(self, entry: Entry, response: StoredResponse, member: bytes | None) -> Reply:
+        headers = self.scope["headers"]
+        now = self.cache.entries.clock()
+        return replay(self.method, headers, self.asked.conditional, response, entry, now, member)
+
+    @staticmethod
+    def _suits(answer: Shared, attempt: Attempt) -> bool:
+        """Whether another request's response is the one this request would get."""
+        mine, others = attempt.wanted, answer.wanted
+        return variant_digest(answer.names, mine.headers, mine.extra) == variant_digest(
+            answer.names, others.headers, others.extra
+        )
+
+    def _note_miss(self, key: str) -> None:
+        self.cache.entries.tally.misses += 1
+        if self.cache.entries.settings.observers:
+            self.cache.entries.emit(events.Miss(key, self.forward or "absent"))
+
+    # -- the response -------------------------------------------------------------------------------
+
+    async def send(self, message: Any) -> None:
+        """Pass a message of the application on, recording it where it is to be stored."""
+        production = self._production
+        if production is None:
+            if message["type"] == "http.response.start":
+                await self._unrecorded(message)
+                return
+            await self._send(message)
+        elif not production.replaced:
+            for outgoing in await production.record(message, self):
+                await self._send(outgoing)
+            if production.ended:
+                self._refusal = production.refusal
+                if not production.replaced:
+                    self._production = None
+
+    async def _unrecorded(self, message: Any) -> None:
+        """Pass on the head of a response that will not be stored."""
+        if self.forward is not None:
+            message = self.marked(message, stored=False)
+        elif self.policy is None and invalidates(self.method, message["status"]):
+            await self._middleware.invalidate(self.asked, self.scope, message.get("headers", ()))
+        await self._send(message)
+
+    def marked(self, message: Any, *, stored: bool, detail: str | None = None) -> Any:
+        """Return the head of a response with what the cache has to say about it."""
+        if not self._middleware.http.cache_status or self.forward is None:
+            return message
+        headers = list(message.get("headers", ()))
+        reason = detail or self._refusal
+        cache_status.append(headers, cache_status.forward(self.forward, stored=stored, detail=reason))
+        return {**message, "headers": headers}
+
+    def rescue(self, error: Exception) -> Reply | None:
+        """Return the stale response that may stand in for an endpoint that raised ``error``; None if none may.
+
+        An exception with a ``status_code`` below 500 is the endpoint's answer, not its failure.
+        """
+        production = self._production
+        if production is None or production.fallback is None or production.recording.started:
+            return None
+        if getattr(error, "status_code", SERVER_ERROR) < SERVER_ERROR:
+            return None
+        entry, response = production.fallback
+        production.give_up("error")
+        self._production = None
+        return self._hit(entry, response, stale=True)
+
+    def stand_in(self, entry: Entry, response: StoredResponse) -> Reply:
+        """Return a stale response as the reply, instead of the application's own."""
+        return self._hit(entry, response, stale=True)
+
+    async def close(self, error: BaseException | None) -> None:
+        """End the exchange: whoever waits for a response that was not completed must not wait for ever."""
+        production, self._production = self._production, None
+        if production is None or production.ended:
+            return
+        if error is None or isinstance(error, asyncio.CancelledError):
+            await production.abandon(Answer.LEAD)  # the client is gone; the next one may have more patience
+        else:
+            production.give_up("error")
+            await production.release()
+
+    async def _abandon(self, answer: Answer) -> None:
+        production, self._production = self._production, None
+        if production is not None:
+            await production.abandon(answer)

@@ -1,0 +1,225 @@
+"""`CacheMiddleware`: the cache in front of an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from asynccache._engine.expiry import Lifetime
+from asynccache.cache import Cache
+from asynccache.config import CacheConfig
+from asynccache.defaults import current
+from asynccache.errors import ConfigurationError
+from asynccache.http import rules
+from asynccache.http._bounded import BoundedDict
+from asynccache.http._coalescing import Flights
+from asynccache.http._exchange import Exchange, Send
+from asynccache.http._replies import Reply
+from asynccache.http._responses import ResponseCache
+from asynccache.http._rfc9111.fields import Headers
+from asynccache.policy import CachePolicy, seconds
+
+__all__ = ["SCOPE_KEY", "ASGIApp", "CacheMiddleware"]
+
+logger = logging.getLogger("asynccache")
+
+Receive = Callable[[], Awaitable[Any]]
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+
+SCOPE_KEY: Final = "asynccache"
+"""Where a connection's scope has its `Exchange` (or, for websockets, whatever has the ``cache``)."""
+_UNCACHEABLE_FOR: Final = 10.0
+"""Seconds for which requests do not wait for each other after a response turned out not to be for sharing."""
+_REMEMBERED: Final = 16_384
+
+_ADVICE: Final = {
+    "cookie": "set cookies=() if they do not change the response, cookies=(names,) or vary_on= if they do",
+    "authorization": "set vary_on= to what distinguishes users, or public=True if the response is the same for all",
+    "vary-on": "vary_on returned None, which means that it cannot tell who is asking",
+    "host": "the request has no single valid Host, or a malformed target",
+}
+
+
+class _Connection:
+    """What stands in for an exchange where there is no HTTP: something that has the cache."""
+
+    __slots__ = ("cache",)
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+
+
+class CacheMiddleware:
+    """Pure ASGI middleware: opens and closes the cache with the application, and serves and stores responses.
+
+    It stores what routes with a policy answer; all else passes through untouched. Put compression outside of it
+    and authentication of ``public`` routes too: their hits are served before anything further in runs.
+
+    Args:
+        app: The application.
+        config: Settings; left out: `CacheConfig()`.
+        cache: A cache to share instead; it is opened and closed all the same.
+
+    Raises:
+        ConfigurationError: both or the wrong kind of ``config`` and ``cache``.
+    """
+
+    def __init__(self, app: ASGIApp, config: CacheConfig | None = None, *, cache: Cache | None = None) -> None:
+        if config is not None and cache is not None:
+            msg = "give either config or cache: a cache has its config already"
+            raise ConfigurationError(msg)
+        if cache is not None and not isinstance(cache, Cache):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"cache must be a Cache, not {cache!r}"
+            raise ConfigurationError(msg)
+        self.app = app
+        self.cache = Cache(config) if cache is None else cache
+        self.http = self.cache.config.http
+        self.coalesce_timeout = seconds(self.http.coalesce_timeout, "coalesce_timeout")
+        self.responses = ResponseCache(self.cache)
+        self.flights = Flights()
+        self._public: BoundedDict[str, tuple[CachePolicy, str]] = BoundedDict(_REMEMBERED)
+        self._uncacheable: BoundedDict[str, float] = BoundedDict(_REMEMBERED)
+        self._lifetimes: dict[int, tuple[CachePolicy, Lifetime]] = {}
+        self._refreshing: dict[str, asyncio.Task[None]] = {}
+        self._warned: set[tuple[int, str]] = set()
+
+    async def __call__(self, scope: rules.Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        kind = scope["type"]
+        if SCOPE_KEY in scope:  # inside another instance, which does it all
+            await self.app(scope, receive, send)
+        elif kind == "http":
+            await self._http(scope, receive, send, Exchange(self, scope, send))
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
+        else:
+            scope[SCOPE_KEY] = connection = _Connection(self.cache)
+            token = current.set(connection)
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                current.reset(token)
+
+    async def _http(self, scope: rules.Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
+        if self._public and exchange.method in ("GET", "HEAD"):
+            reply = await self._before_routing(exchange)
+            if reply is not None:
+                for message in reply.messages():
+                    await send(message)
+                return
+        scope[SCOPE_KEY] = exchange
+        token = current.set(exchange)
+        error: BaseException | None = None
+        try:
+            await self.app(scope, receive, exchange.send)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            current.reset(token)
+            if exchange.open:
+                await exchange.close(error)
+
+    async def _before_routing(self, exchange: Exchange) -> Reply | None:
+        """Return the reply to a request for a URL whose route is known to be public."""
+        known = self._public.get(exchange.asked.url)
+        return None if known is None else await exchange.early(*known)
+
+    async def _lifespan(self, scope: rules.Scope, receive: Receive, send: Send) -> None:
+        if "state" in scope:
+            scope["state"][SCOPE_KEY] = self.cache
+
+        async def receive_and_open() -> Any:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.cache.open()
+            return message
+
+        async def close_and_send(message: Any) -> None:
+            if message["type"] != "lifespan.startup.complete":
+                await self.aclose()
+            await send(message)
+
+        token = current.set(_Connection(self.cache))
+        try:
+            await self.app(scope, receive_and_open, close_and_send)
+        finally:
+            current.reset(token)
+
+    async def aclose(self) -> None:
+        """Stop refreshing and close the cache."""
+        tasks = list(self._refreshing.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.coalesce_timeout)
+        await self.cache.aclose()
+
+    # -- what exchanges ask for ---------------------------------------------------------------------
+
+    def lifetime(self, policy: CachePolicy) -> Lifetime:
+        """Return how long responses under ``policy`` live in this cache."""
+        known = self._lifetimes.get(id(policy))
+        if known is None:
+            known = self._lifetimes[id(policy)] = (policy, Lifetime.of(policy, self.cache.default_ttl))
+        return known[1]
+
+    def remember_public(self, url: str, policy: CachePolicy, key: str) -> None:
+        """Serve hits of ``url`` before routing from now on: its route is public, as this process has seen."""
+        self._public[url] = (policy, key)
+
+    def uncacheable(self, key: str) -> bool:
+        """Return whether the response under ``key`` was recently found not to be for sharing."""
+        until = self._uncacheable.get(key)
+        return until is not None and self.cache.entries.clock() < until
+
+    def remember_uncacheable(self, key: str) -> None:
+        """Let requests for ``key`` go ahead in parallel for a while."""
+        self._uncacheable.pop(key, None)
+        self._uncacheable[key] = self.cache.entries.clock() + _UNCACHEABLE_FOR
+
+    async def invalidate(self, asked: rules.Asked, scope: rules.Scope, headers: Headers) -> None:
+        """Remove what a successful unsafe request has made worthless."""
+        urls = [self.responses.url_key(url) for url in rules.target_urls(asked, scope, headers)]
+        if urls:
+            await self.responses.remove(urls)
+
+    def refresh(self, exchange: Exchange, key: str) -> asyncio.Task[None] | None:
+        """Repeat the request of ``exchange`` in the background, unless that is being done already."""
+        task = self._refreshing.get(key)
+        if task is None and not exchange.refreshing:
+            task = self._refreshing[key] = asyncio.get_running_loop().create_task(self._repeat(exchange, key))
+        return task
+
+    async def _repeat(self, exchange: Exchange, key: str) -> None:
+        scope = dict(exchange.pristine)
+        scope["method"] = "GET"
+        scope["headers"] = rules.without_conditions(scope["headers"])
+        received = False
+
+        async def receive() -> Any:
+            nonlocal received
+            if received:
+                await asyncio.get_running_loop().create_future()  # this client stays until the end
+            received = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def nowhere(message: Any) -> None:
+            pass
+
+        try:
+            await self._http(scope, receive, nowhere, Exchange(self, scope, nowhere, refreshing=True))
+        except Exception:
+            logger.warning("refreshing %s failed", key, exc_info=True)
+        finally:
+            self._refreshing.pop(key, None)
+
+    def warn_once(self, policy: CachePolicy | None, reason: str, scope: rules.Scope) -> None:
+        """Say once per policy why requests bypass the cache, and what to do about it."""
+        if reason in ("head", "request") or (id(policy), reason) in self._warned:
+            return
+        self._warned.add((id(policy), reason))
+        advice = _ADVICE.get(reason, f"list {reason!r} in vary= if the application reads it, or drop it at the proxy")
+        logger.warning("%s %s is not cached: %s; %s", scope["method"], scope["path"], reason, advice)

@@ -1,0 +1,239 @@
+"""`Production`: a response being produced by the application, until it is stored or known not to be."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from asynccache._engine.clock import stopwatch
+from asynccache._engine.entry import Entry
+from asynccache._engine.expiry import Lifetime
+from asynccache._engine.store import Lease
+from asynccache._engine.tags import Stamp
+from asynccache.http._coalescing import Answer, Flight, Shared
+from asynccache.http._recorder import Recording
+from asynccache.http._replies import added_fields, replay, stored_response
+from asynccache.http._responses import Found, Wanted
+from asynccache.http._rfc9111.selection import vary_names
+from asynccache.http._rfc9111.stored import StoredResponse
+from asynccache.http._rfc9111.storing import is_shared
+from asynccache.policy import CachePolicy
+
+if TYPE_CHECKING:
+    from asynccache.http._exchange import Exchange
+    from asynccache.http._middleware import CacheMiddleware
+
+__all__ = ["Attempt", "Production"]
+
+SERVER_ERROR: Final = 500
+_POLL: Final = 0.02
+"""Seconds between two looks at what another process is producing."""
+_UNRECORDABLE: Final = frozenset(
+    {"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a request wants from the cache."""
+
+    policy: CachePolicy
+    lifetime: Lifetime
+    wanted: Wanted
+    tags: tuple[str, ...]
+    shared_only: bool
+    """It carries Authorization, so only a response that says itself that it may be shared will do."""
+
+
+class Production:
+    """One response on its way, and what it takes to store it."""
+
+    __slots__ = (
+        "_attempt",
+        "_head",
+        "_middleware",
+        "_request_time",
+        "_started",
+        "ended",
+        "fallback",
+        "flight",
+        "found",
+        "lease",
+        "recording",
+        "refusal",
+        "replaced",
+        "run",
+        "stamps",
+    )
+
+    def __init__(
+        self,
+        middleware: CacheMiddleware,
+        attempt: Attempt,
+        found: Found,
+        fallback: tuple[Entry, StoredResponse] | None,
+    ) -> None:
+        store = middleware.responses.store
+        limit = attempt.policy.max_body_bytes
+        self.found = found
+        self.fallback = fallback
+        """What may be served if producing fails (stale-if-error)."""
+        self.run = store.runs.begin(attempt.wanted.url, store.tag_keys(attempt.tags))
+        self.flight: Flight | None = None
+        self.lease = Lease()
+        self.stamps: tuple[Stamp, ...] | None = None
+        self.recording = Recording(middleware.http.max_body_bytes if limit is None else limit)
+        self.refusal: str | None = None
+        self.ended = False
+        self.replaced = False
+        """The application's response is being thrown away: the client got another one."""
+        self._middleware = middleware
+        self._attempt = attempt
+        self._head: Any = None
+        """The start message, held back until the first part of the body is there: it may still get an ETag."""
+        self._request_time = 0.0
+        self._started = 0.0
+
+    # -- before -------------------------------------------------------------------------------------
+
+    async def take_lease(self) -> Found:
+        """Take the lease, waiting for another process that has it; return what is stored by then."""
+        responses = self._middleware.responses
+        store = responses.store
+        self.lease = await store.acquire(self.found.key)
+        found = self.found
+        give_up = stopwatch() + store.settings.lease_ttl
+        while self.lease.held_by_other and stopwatch() < give_up:
+            await asyncio.sleep(_POLL * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
+            found = await responses.find(self._attempt.wanted, self._attempt.tags)
+            if _age(found) != _age(self.found):
+                break  # somebody stored a new one
+            self.lease = await store.acquire(self.found.key)
+        return found
+
+    def begin(self) -> None:
+        """Note that the application starts now."""
+        self._request_time = self._middleware.responses.store.clock()
+        self._started = stopwatch()
+
+    # -- recording ----------------------------------------------------------------------------------
+
+    async def record(self, message: Any, exchange: Exchange) -> tuple[Any, ...]:
+        """Take one message of the application and return those to send now."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            return await self._start(message, exchange)
+        if kind == "http.response.body":
+            return await self._body(message, exchange)
+        if kind in _UNRECORDABLE:
+            self.give_up(kind.removeprefix("http.response."))
+            await self.release()
+        elif self._head is None:
+            return (message,)
+        return (*self._flush(exchange), message)
+
+    async def _start(self, message: Any, exchange: Exchange) -> tuple[Any, ...]:
+        if message["status"] >= SERVER_ERROR and self.fallback is not None:
+            self.give_up("status")
+            await self.release()
+            self.replaced = True
+            return exchange.stand_in(*self.fallback).messages()
+        reason = self.recording.start(message, self._attempt.policy.statuses)
+        if reason is None and self._attempt.shared_only and not is_shared(self.recording.headers):
+            reason = "authorization"
+        if reason is not None:
+            self.give_up(reason)
+            await self.release()
+            return (exchange.marked(message, stored=False, detail=reason),)
+        self._head = message
+        # The head of a stream goes out at once: somebody may be waiting for just that.
+        return () if self.recording.framed else self._flush(exchange)
+
+    async def _body(self, message: Any, exchange: Exchange) -> tuple[Any, ...]:
+        reason = self.recording.take(message)
+        if reason is not None:
+            self.give_up(reason)
+            await self.release()
+        elif self.recording.complete:
+            return await self._complete(message, exchange)
+        return (*self._flush(exchange, detail=reason), message)
+
+    def _flush(self, exchange: Exchange, detail: str | None = None) -> tuple[Any, ...]:
+        head, self._head = self._head, None
+        if head is None:
+            return ()
+        if not self.ended:
+            head = _with_fields(head, added_fields(self.recording.headers, self._attempt.policy, None, 0))
+        return (exchange.marked(head, stored=False, detail=detail),)
+
+    async def _complete(self, message: Any, exchange: Exchange) -> tuple[Any, ...]:
+        """Store the response, so that the next request finds it before the last byte of this one has left."""
+        responses = self._middleware.responses
+        now = responses.store.clock()
+        policy = self._attempt.policy
+        recording = self.recording
+        added = added_fields(recording.headers, policy, recording.body(), recording.status)
+        response = stored_response(
+            recording, added, public=policy.public, request_time=self._request_time, response_time=now
+        )
+        names = tuple(sorted({*(vary_names(recording.headers) or ()), *_policy_names(policy)}))
+        entry = responses.response_entry(
+            response, self._attempt.lifetime, self.stamps or (), stopwatch() - self._started
+        )
+        responses.store.tally.computed += 1
+        stored = False
+        if self.stamps is not None:
+            stored = await responses.fill(self.found, self._attempt.wanted, names, entry, self.run, self.lease)
+        self._end(Shared(entry, response, names, self._attempt.wanted))
+        await self.release()
+        head, self._head = self._head, None
+        if head is None:
+            return (message,)
+        if exchange.asked.conditional:
+            reply = replay(exchange.method, exchange.scope["headers"], True, response, entry, now, None)
+            if reply.status != response.status:
+                head, message = reply.messages()
+                return exchange.marked(head, stored=stored), message
+        return exchange.marked(_with_fields(head, added), stored=stored), message
+
+    # -- ending -------------------------------------------------------------------------------------
+
+    def give_up(self, reason: str) -> None:
+        """The response will not be stored: those who wait go ahead, and so does everyone for a while."""
+        self.refusal = reason
+        self._middleware.remember_uncacheable(self.found.key)
+        self._end(Answer.GO)
+
+    async def abandon(self, answer: Answer) -> None:
+        """The response will not come from here."""
+        if self.flight is not None and answer is Answer.LEAD:
+            self._middleware.flights.abandon(self.flight)
+            self.flight = None
+        self._end(answer)
+        await self.release()
+
+    def _end(self, answer: Shared | Answer) -> None:
+        self.ended = True
+        self._middleware.responses.store.runs.end(self.run)
+        if self.flight is not None:
+            self._middleware.flights.land(self.flight, answer)
+            self.flight = None
+
+    async def release(self) -> None:
+        """Give the lease back; harmless after it was used."""
+        lease, self.lease = self.lease, Lease()
+        await self._middleware.responses.store.release(self.found.key, lease)
+
+
+def _age(found: Found) -> float | None:
+    return None if found.entry is None else found.entry.created
+
+
+def _policy_names(policy: CachePolicy) -> set[bytes]:
+    return {name.encode("latin-1") for name in policy.vary}
+
+
+def _with_fields(message: Any, fields: Any) -> Any:
+    return {**message, "headers": [*message.get("headers", ()), *fields]}

@@ -1,0 +1,71 @@
+"""`Recording`: a copy of a response as it passes. It delays nothing and holds at most ``limit`` bytes of body."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Any
+
+from asynccache.http._rfc9111.fields import Headers
+from asynccache.http._rfc9111.storing import content_length, refusal
+
+__all__ = ["Message", "Recording"]
+
+Message = Mapping[str, Any]
+"""An ASGI message."""
+
+
+class Recording:
+    """What has been seen of a response. Every step returns why it cannot be stored, or None while it can."""
+
+    __slots__ = ("_announced", "_chunks", "_limit", "_size", "complete", "headers", "started", "status")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._announced: int | None = None
+        self.started = False
+        self.complete = False
+        self.status = 0
+        self.headers: Headers = ()
+
+    @property
+    def framed(self) -> bool:
+        """The response says how long it is, so it is not a stream whose head somebody is waiting for."""
+        return self._announced is not None
+
+    def start(self, message: Message, statuses: Container[int]) -> str | None:
+        """Take the head of the response."""
+        self.started = True
+        self.status = message["status"]
+        self.headers = tuple((bytes(name), bytes(value)) for name, value in message.get("headers", ()))
+        if message.get("trailers"):
+            return "trailers"
+        announced = content_length(self.headers)
+        if announced == "invalid":
+            return "length"
+        self._announced = announced
+        if announced is not None and announced > self._limit:
+            return "too-large"
+        return refusal(self.status, self.headers, statuses=statuses)
+
+    def take(self, message: Message) -> str | None:
+        """Take a part of the body."""
+        chunk: bytes = message.get("body", b"")
+        self._size += len(chunk)
+        if self._size > self._limit:
+            return "too-large"
+        if chunk:
+            self._chunks.append(chunk)
+        if message.get("more_body", False):
+            return None
+        if self._announced is not None and self._size != self._announced:
+            return "length"
+        self.complete = True
+        return None
+
+    def body(self) -> bytes:
+        """Return what there is of the body."""
+        if len(self._chunks) == 1:
+            return bytes(self._chunks[0])
+        return b"".join(self._chunks)

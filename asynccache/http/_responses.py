@@ -1,0 +1,177 @@
+"""`ResponseCache`: stored responses by URL and variant, on top of the cache's entries.
+
+Under a URL's key stands its response or, where responses differ by request fields or by user, a `VaryIndex`
+from which the variants' keys are made. An index is never rewritten: a new one has a new generation, so that
+removing the key of a URL removes all its variants for good, whatever other processes are about to store.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from math import inf
+from typing import Final, NamedTuple
+
+from asynccache._engine.coding import Coder
+from asynccache._engine.entry import MISSING, Entry
+from asynccache._engine.expiry import Lifetime
+from asynccache._engine.runs import Run
+from asynccache._engine.store import EntryStore, Lease
+from asynccache._engine.tags import Stamp
+from asynccache.cache import Cache
+from asynccache.http._bounded import BoundedDict
+from asynccache.http._rfc9111.fields import Headers
+from asynccache.http._rfc9111.selection import MAX_VARIANTS, variant_digest
+from asynccache.http._rfc9111.stored import Stored, StoredResponse, VaryIndex
+
+__all__ = ["Found", "ResponseCache", "Wanted"]
+
+_INDEX_TTL: Final = 86400.0
+"""Seconds an index lives at least; its variants become unreachable with it."""
+_REMEMBERED_URLS: Final = 4096
+
+
+class Wanted(NamedTuple):
+    """Which response is asked for."""
+
+    url: str
+    """Full key of the URL."""
+    headers: Headers
+    extra: tuple[str, ...] = ()
+    """What else distinguishes it: see `asynccache.http.rules.user_key`."""
+
+
+class Found(NamedTuple):
+    """What is stored for a `Wanted`."""
+
+    key: str
+    """Full key where the response is, or where a new one goes unless it varies otherwise."""
+    entry: Entry | None = None
+    response: StoredResponse | None = None
+    index: VaryIndex | None = None
+
+
+class ResponseCache:
+    """Looks up, stores and removes responses. Whether one may be used is for others to decide."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.store: EntryStore = cache.entries
+        serializer = cache.config.but(codec="msgpack").serializer()
+        self.coder = Coder(self.store, serializer)
+        self._learned: BoundedDict[str, tuple[bytes, ...]] = BoundedDict(_REMEMBERED_URLS)
+        self._variants: BoundedDict[str, set[str]] = BoundedDict(_REMEMBERED_URLS)
+
+    def url_key(self, url: str) -> str:
+        """Return the full key of a URL named by `asynccache.http.rules.url_key`."""
+        return self.store.namespace.http_prefix + url
+
+    # -- looking up ---------------------------------------------------------------------------------
+
+    async def find(self, wanted: Wanted, tags: Sequence[str] = ()) -> Found:
+        """Return what is stored. ``tags``: those it probably has, to fetch their stamps along with it."""
+        store = self.store
+        found = self._at_url(wanted, await store.find(wanted.url, tags))
+        if found.index is None:
+            return found
+        return self._at_variant(found, await store.find(found.key, tags))
+
+    def peek(self, wanted: Wanted) -> Found:
+        """Do the same without awaiting, in a store of this process."""
+        found = self._at_url(wanted, self.store.peek(wanted.url))
+        if found.index is None:
+            return found
+        return self._at_variant(found, self.store.peek(found.key))
+
+    def _at_url(self, wanted: Wanted, entry: Entry | None) -> Found:
+        stored = None if entry is None else self.coder.value_of(entry, Stored)
+        if isinstance(stored, VaryIndex):
+            return Found(variant_key(wanted, stored), index=stored)
+        if isinstance(stored, StoredResponse) and not wanted.extra:
+            return Found(wanted.url, entry, stored)
+        return Found(wanted.url)
+
+    def _at_variant(self, found: Found, entry: Entry | None) -> Found:
+        stored = None if entry is None else self.coder.value_of(entry, Stored)
+        if isinstance(stored, StoredResponse):
+            return found._replace(entry=entry, response=stored)
+        return found
+
+    # -- storing ------------------------------------------------------------------------------------
+
+    async def fill(
+        self,
+        found: Found,
+        wanted: Wanted,
+        names: tuple[bytes, ...],
+        entry: Entry,
+        run: Run,
+        lease: Lease,
+    ) -> bool:
+        """Store a response that was produced because of ``found``; False if it is outdated or refused.
+
+        Args:
+            found: What the look-up before the response was produced had found.
+            wanted: The request.
+            names: The request fields by which the response varies.
+            entry: The response; its key is set here.
+            run: What an invalidation in this process voids.
+            lease: What one in another process voids, taken on ``found.key`` before the response was produced.
+        """
+        if found.index is None:
+            if not names and not wanted.extra:
+                entry.key = wanted.url
+                return await self.store.fill(entry, run, lease)
+            names = tuple(sorted({*names, *self._learned.get(wanted.url, ())}))
+            index = VaryIndex(names, secrets.token_hex(8))
+            if not await self.store.fill(self._index_entry(wanted.url, index, entry), run, lease):
+                return False
+            # The new generation is nobody else's yet: a fresh lease on the variant is as good as one taken before.
+            key = variant_key(wanted, index)
+            lease = await self.store.acquire(key)
+        elif set(names) <= set(found.index.names):
+            key = found.key
+        else:
+            # It varies by more than was known. Without the index the next request starts over, with all the names.
+            self._learned[wanted.url] = tuple(sorted({*names, *found.index.names}))
+            await self.store.remove((wanted.url,))
+            return False
+        if not self._has_room(wanted.url, key):
+            await self.store.release(key, lease)
+            return False
+        entry.key = key
+        return await self.store.fill(entry, run, lease)
+
+    def _has_room(self, url: str, key: str) -> bool:
+        """Count the variants of a URL: somebody may be trying out header values."""
+        variants = self._variants.setdefault(url, set())
+        if len(variants) >= MAX_VARIANTS and key not in variants:
+            alive = {known for known in variants if self.store.local is None or self.store.peek(known) is not None}
+            variants &= alive
+            if len(variants) >= MAX_VARIANTS:
+                return False
+        variants.add(key)
+        return True
+
+    def response_entry(
+        self, response: StoredResponse, lifetime: Lifetime, stamps: tuple[Stamp, ...], seconds: float
+    ) -> Entry:
+        """Return a new entry of ``response``, without a key yet."""
+        return self.coder.entry("", response, lifetime, stamps, seconds)
+
+    def _index_entry(self, key: str, index: VaryIndex, variant: Entry) -> Entry:
+        life = _INDEX_TTL if variant.expires == inf else max(_INDEX_TTL, variant.expires - variant.created)
+        lifetime = Lifetime.plain(None if variant.expires == inf else life)
+        return self.coder.entry(key, index, lifetime, variant.stamps)
+
+    # -- removing -----------------------------------------------------------------------------------
+
+    async def remove(self, urls: Sequence[str]) -> None:
+        """Remove every stored response of ``urls`` (full keys)."""
+        for url in urls:
+            self._variants.pop(url, None)
+        await self.store.remove(urls)
+
+
+def variant_key(wanted: Wanted, index: VaryIndex) -> str:
+    """Return the full key of the variant that answers a request."""
+    return f"{wanted.url}|{index.generation}|{variant_digest(index.names, wanted.headers, wanted.extra)}"

@@ -1,0 +1,231 @@
+"""What a request asks for, and whether a cache may answer it: the request's half of the safety table.
+
+Pure. Keys are built from what the server received, never from what a framework made of it: decoded
+paths, ``request.url`` and parameter objects merge or split requests that an application tells apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import quote, unquote_plus
+
+from asynccache.http._rfc9111.fields import Headers, cache_control
+from asynccache.http._rfc9111.invalidation import same_origin_targets
+from asynccache.keys import call_key
+from asynccache.policy import CachePolicy
+
+__all__ = ["Asked", "Scope", "cookie_values", "examine", "filtered_query", "url_key", "user_key"]
+
+Scope = MutableMapping[str, Any]
+"""An ASGI connection scope."""
+
+OVERRIDES: Final = frozenset(
+    {
+        b"forwarded",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-scheme",
+        b"x-forwarded-server",
+        b"x-host",
+        b"x-http-host-override",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-host",
+        b"x-original-url",
+        b"x-rewrite-url",
+    }
+)
+"""Request fields that some applications and frameworks let override host, scheme, path or method."""
+
+_CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since"})
+_NOTED: Final = OVERRIDES | _CONDITIONAL | {b"authorization", b"cookie", b"host"}
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
+_DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
+_PATH: Final = re.compile(rb"/[\x21-\x7e\x80-\xff]*\Z")
+_QUERY: Final = re.compile(rb"[\x21-\x7e\x80-\xff]*\Z")
+
+
+class Asked:
+    """What is relevant of a request's head, read in one pass."""
+
+    __slots__ = ("authorization", "conditional", "cookies", "host", "overrides", "url")
+
+    def __init__(self) -> None:
+        self.authorization = False
+        self.conditional = False
+        """A 304 might be answer enough."""
+        self.cookies: list[bytes] = []
+        self.overrides: dict[bytes, bytes] = {}
+        self.host = ""
+        self.url = ""
+        """The key of the URL asked for; "" if there is none that can be trusted."""
+
+    def unkeyed(self, scheme: str, vary: Sequence[str]) -> str | None:
+        """Return an override field that may change the response without being part of the key."""
+        for name, value in self.overrides.items():
+            plain = name.decode("ascii")
+            if plain in vary:
+                continue
+            harmless = (name == b"x-forwarded-host" and value.decode("latin-1").lower() == self.host) or (
+                name in (b"x-forwarded-proto", b"x-forwarded-scheme")
+                and value.decode("latin-1").lower() == scheme
+            )
+            if not harmless:
+                return plain
+        return None
+
+
+def examine(scope: Scope) -> Asked:
+    """Read a request's head once."""
+    asked = Asked()
+    hosts: list[bytes] = []
+    for name, value in scope["headers"]:
+        if name not in _NOTED:
+            continue
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"authorization":
+            asked.authorization = True
+        elif name == b"cookie":
+            asked.cookies.append(value)
+        elif name in _CONDITIONAL:
+            asked.conditional = True
+        else:
+            asked.overrides[name] = value
+    if len(hosts) == 1:
+        scheme = scope.get("scheme", "http")
+        asked.host = _host(hosts[0], scheme)
+        if asked.host:
+            asked.url = url_key(scheme, asked.host, _raw_path(scope), scope.get("query_string", b""))
+    return asked
+
+
+@lru_cache(maxsize=1024)
+def _host(value: bytes, scheme: str) -> str:
+    """Return a Host field's value in its normal form (RFC 9110 section 4.2.3), "" if it is not one plain host."""
+    if not _HOST.match(value):
+        return ""
+    return value.decode("ascii").lower().removesuffix(_DEFAULT_PORT.get(scheme, ":"))
+
+
+def _raw_path(scope: Scope) -> bytes:
+    """Return the path as received; where a server does not tell, the decoded path, which is then all there is."""
+    raw: bytes | None = scope.get("raw_path")
+    return quote(scope["path"], safe="/%").encode("ascii") if raw is None else raw
+
+
+def url_key(scheme: str, host: str, path: bytes, query: bytes) -> str:
+    """Return the name of a URL's entry, "" for one that no cache should hold.
+
+    Lengths are written out, so that no path, host or query can pass for another.
+    """
+    if not _PATH.match(path) or not _QUERY.match(query):
+        return ""
+    return f"{scheme}:{len(host)}:{host}:{len(path)}:{path.decode('latin-1')}?{query.decode('latin-1')}"
+
+
+def filtered_query(query: bytes, allowed: Sequence[str]) -> bytes:
+    """Return only the ``allowed`` parameters of a query, as sent and in the order sent."""
+    parts = [part for part in query.split(b"&") if part and _parameter(part) in allowed]
+    return b"&".join(parts)
+
+
+def _parameter(part: bytes) -> str:
+    return unquote_plus(part.partition(b"=")[0].decode("latin-1"), errors="surrogateescape")
+
+
+def cookie_values(fields: Sequence[bytes], names: Sequence[str]) -> dict[str, list[str]]:
+    """Return every value sent for each of the cookies ``names``."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for field in fields:
+        for pair in field.split(b";"):
+            name, equals, value = pair.partition(b"=")
+            plain = name.strip().decode("latin-1")
+            if equals and plain in found:
+                found[plain].append(value.strip().decode("latin-1"))
+    return found
+
+
+def user_key(policy: CachePolicy, asked: Asked, distinction: object) -> tuple[str, ...]:
+    """Return what distinguishes this request from others for the same URL, beyond ``Vary``; () for nothing.
+
+    Args:
+        policy: The route's policy.
+        asked: The request.
+        distinction: What ``policy.vary_on`` returned.
+    """
+    extra: list[str] = []
+    if policy.vary_on is not None:
+        extra.append(call_key("vary_on", {"result": distinction}))
+    if policy.cookies:
+        extra.append(call_key("cookies", cookie_values(asked.cookies, tuple(policy.cookies))))
+    return tuple(extra)
+
+
+def credentials(policy: CachePolicy, asked: Asked) -> str | None:
+    """Return what in the request says who is asking although the policy does not say it may be shared, or None.
+
+    ``authorization`` is not final: a response that says itself that it is public may be shared all the same.
+    """
+    if policy.public or policy.vary_on is not None:
+        return None
+    if asked.cookies and policy.cookies is None:
+        return "cookie"
+    return "authorization" if asked.authorization else None
+
+
+def policy_url(policy: CachePolicy, asked: Asked, scope: Scope) -> str:
+    """Return the name of the entry for what was asked under ``policy``, which may leave out query parameters."""
+    if policy.query is None:
+        return asked.url
+    query = filtered_query(scope.get("query_string", b""), tuple(policy.query))
+    return url_key(scope.get("scheme", "http"), asked.host, _raw_path(scope), query)
+
+
+def target_urls(asked: Asked, scope: Scope, headers: Headers) -> list[str]:
+    """Return the names of the URLs that a successful unsafe request makes worthless (RFC 9111 section 4.4)."""
+    if not asked.url:
+        return []
+    scheme = scope.get("scheme", "http")
+    path = _raw_path(scope)
+    query = scope.get("query_string", b"")
+    others = same_origin_targets(headers, scheme, asked.host.encode("ascii"), path, query)
+    names = (asked.url, *(url_key(scheme, asked.host, other, more) for other, more in others))
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def forbids_storing(headers: Headers) -> bool:
+    """Return whether the client asks not to store the response (RFC 9111 section 5.2.1.5)."""
+    return cache_control(headers).has("no-store")
+
+
+def client_refuses(headers: Headers, age: float, left: float) -> bool:
+    """Return whether the client's own directives exclude a stored response (RFC 9111 section 5.2.1).
+
+    Args:
+        headers: The request's fields.
+        age: The response's age in seconds.
+        left: The freshness it has left, in seconds; negative once it is stale.
+    """
+    directives = cache_control(headers)
+    if directives.has("no-cache") or directives.has("no-store"):
+        return True
+    max_age = directives.seconds("max-age")
+    min_fresh = directives.seconds("min-fresh")
+    return (max_age is not None and age > max_age) or (min_fresh is not None and left < min_fresh)
+
+
+def without_conditions(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return request fields such that the answer is the whole response, for refreshing it on nobody's behalf."""
+    return [(name, value) for name, value in headers if name not in _CONDITIONS]
+
+
+_CONDITIONS: Final = frozenset(
+    {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range", b"range"}
+)

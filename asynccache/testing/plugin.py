@@ -1,0 +1,52 @@
+"""The pytest plugin: a cache of its own for every test that asks for one.
+
+Loaded by pytest where asynccache is installed. It costs nothing until a fixture is used::
+
+    async def test_second_call_is_a_hit(asynccache_cache, asynccache_clock):
+        await load_user(42)
+        await load_user(42)
+        assert asynccache_cache.stats().hits == 1
+        asynccache_clock.advance(61)
+        ...
+
+Both fixtures are synchronous: any plugin for async tests will do, and so will none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from asynccache.cache import Cache
+    from asynccache.testing.clock import FakeClock
+
+__all__ = ["asynccache_cache", "asynccache_clock"]
+
+pytest.register_assert_rewrite("asynccache.testing._conformance")
+
+
+@pytest.fixture
+def asynccache_clock() -> FakeClock:
+    """The clock of `asynccache_cache`: stands still until the test advances it."""
+    from asynccache.testing.clock import FakeClock  # noqa: PLC0415  (nothing is loaded for who does not use it)
+
+    return FakeClock()
+
+
+@pytest.fixture
+def asynccache_cache(asynccache_clock: FakeClock) -> Iterator[Cache]:
+    """A fresh, empty cache in memory on a `FakeClock`; during the test it is also the default of ``@cached``."""
+    from asynccache.backends.memory import InMemoryBackend  # noqa: PLC0415
+    from asynccache.cache import Cache  # noqa: PLC0415
+    from asynccache.config import CacheConfig  # noqa: PLC0415
+    from asynccache.defaults import _Default, set_default_cache  # noqa: PLC0415  # pyright: ignore[reportPrivateUsage]
+
+    backend = InMemoryBackend(clock=asynccache_clock)
+    cache = Cache(CacheConfig(backend=backend, clock=asynccache_clock))
+    before = _Default.chosen
+    set_default_cache(cache)
+    yield cache
+    set_default_cache(before)
