@@ -38,11 +38,14 @@ def asynccache_clock() -> FakeClock:
 
 @pytest.fixture
 def asynccache_cache(asynccache_clock: FakeClock) -> Iterator[Cache]:
-    """A fresh, empty cache in memory on a `FakeClock`; during the test it is also the default of ``@cached``."""
+    """A fresh cache in memory, on `asynccache_clock`; during the test also the default of ``@cached``."""
     from asynccache.backends.memory import InMemoryBackend  # noqa: PLC0415
     from asynccache.cache import Cache  # noqa: PLC0415
     from asynccache.config import CacheConfig  # noqa: PLC0415
-    from asynccache.defaults import _Default, set_default_cache  # noqa: PLC0415  # pyright: ignore[reportPrivateUsage]
+    from asynccache.defaults import (  # noqa: PLC0415
+        _Default,  # pyright: ignore[reportPrivateUsage]
+        set_default_cache,
+    )
 
     backend = InMemoryBackend(clock=asynccache_clock)
     cache = Cache(CacheConfig(backend=backend, clock=asynccache_clock))
