@@ -182,7 +182,7 @@ class FacadeValues(Facade):
         assert await cache.get("k") == (1, [2])
 
     async def test_too_large_values_are_refused(self, config: CacheConfig) -> None:
-        """Over ``max_value_bytes`` ``set`` returns False and the old value is gone; at the limit it is stored."""
+        """Over ``max_value_bytes`` ``set`` returns False and the old value is gone."""
         async with Cache(config.but(max_value_bytes=1000, compression=False)) as cache:
             for write in (cache.set, self.set_one_of_many(cache)):
                 assert await write("k", b"x" * 500 if config.codec == "raw" else "x" * 500) is True

@@ -27,7 +27,7 @@ class Section:
 
     if TYPE_CHECKING:
         backend: Any
-        """A fixture of any kind: to a type checker a fixture is no method, and could not be overridden by one."""
+        """A fixture of any kind: to a type checker none is a method, nor can be overridden by one."""
     else:
 
         @pytest.fixture

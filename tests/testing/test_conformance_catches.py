@@ -1,0 +1,116 @@
+"""A suite that cannot fail proves nothing: every fault in faulty_backends.py is caught, and only faults."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+FAULTS = Path(__file__).with_name("faulty_backends.py")
+
+CAUGHT_BY: Mapping[str, str] = {
+    "ReturnsExpired": "test_expires",
+    "ExpiresLate": "test_exact_expiry",
+    "WholeSeconds": "test_exact_expiry",
+    "MemcachedThirtyDays": "test_long_lives",
+    "ReadingProlongs": "test_reading_does_not_prolong",
+    "SetKeepsOldExpiry": "test_set_replaces_the_expiry",
+    "LosesEmpty": "test_value_comes_back",
+    "Bytearray": "test_value_comes_back",
+    "TextOnly": "test_value_comes_back",
+    "KeepsOldWhenTooLarge": "test_too_large_value_is_refused",
+    "TruncatesLarge": "test_too_large_value_is_refused",
+    "TruncatesKeys": "test_awkward_keys_are_apart",
+    "IgnoresCase": "test_awkward_keys_are_apart",
+    "NormalisesUnicode": "test_awkward_keys_are_apart",
+    "StripsKeys": "test_awkward_keys_are_apart",
+    "StopsAtNul": "test_awkward_keys_are_apart",
+    "ObeysKeys": "test_a_key_cannot_carry_a_command",
+    "DeleteAlwaysTrue": "test_delete_tells_that_nothing_was_there",
+    "DeleteByPrefix": "test_delete_leaves_others",
+    "ManySwapsValues": "test_absent_keys_are_left_out",
+    "ManyCountsDuplicates": "test_duplicate_keys",
+    "ManyForgetsTtl": "test_bulk_set_expires",
+    "AddNotAtomic": "test_one_of_fifty_adds",
+    "AddRenewsExpiry": "test_refused_add_changes_no_expiry",
+    "IncrNotAtomic": "test_a_thousand_increments",
+    "IncrDropsTtl": "test_incr_keeps_the_expiry",
+    "IncrStopsAtZero": "test_incr_counts",
+    "IncrInitialIsFirstAnswer": "test_incr_starts_at_initial",
+    "IncrInFloats": "test_incr_is_exact_beyond_floats",
+    "IncrOverwritesText": "test_incr_of_something_else",
+    "IncrPads": "test_counters_are_plain_decimals",
+    "TouchRevives": "test_touch_of_an_absent_key",
+    "TouchOnlyProlongs": "test_touch_shortens",
+    "ExistsSeesExpired": "test_exists",
+    "ClearAll": "test_clear_is_exact",
+    "ClearByGlob": "test_prefix_is_no_pattern",
+    "ClearFirstThousand": "test_clear_of_a_thousand",
+    "ClearKeepsLeases": "test_lease_is_void",
+    "DeleteOfAbsentKeepsLease": "test_lease_is_void",
+    "SetKeepsLease": "test_lease_is_void",
+    "LeaseNotAtomic": "test_one_of_fifty_racers",
+    "LeaseTokensRepeat": "test_tokens_are_unique",
+    "LeaseNeverExpires": "test_lease_runs_out",
+    "AnyoneReleases": "test_strangers",
+    "AnyoneFills": "test_strangers",
+    "LeaseHidesValue": "test_a_lease_is_no_value",
+    "BusReachesOne": "test_every_subscriber_hears_everything_in_order",
+    "BusOutOfOrder": "test_every_subscriber_hears_everything_in_order",
+    "Unwell": "test_health",
+    "CloseOnlyOnce": "test_close_twice",
+    "ReopenRevives": "test_reopen",
+    "Desynchronises": "test_cancelled_calls_harm_no_other",
+    "DesynchronisedCounter": "test_cancelled_calls_harm_no_other",
+    "LeaksSlots": "test_cancelled_calls_harm_no_other",
+    "WrongLoop": "test_second_event_loop",
+}
+"""Each fault and the test that is there for it; others may fail as well."""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], set[str]]:
+    """Run the suite as a user would, in pytest-asyncio's strict mode; give the outcomes by class and test."""
+    folder = tmp_path_factory.mktemp("conformance")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    chosen = [f"{FAULTS}::Test{fault}::{test}" for fault, test in CAUGHT_BY.items()]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-W", "error"]
+    command += [
+        "-c",
+        str(folder / "pytest.ini"),
+        f"--junitxml={folder / 'report.xml'}",
+        f"{FAULTS}::TestHonest",
+    ]
+    done = subprocess.run([*command, *chosen], capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 1, done.stdout + done.stderr
+    seen: dict[tuple[str, str], set[str]] = {}
+    for case in ET.parse(folder / "report.xml").iter("testcase"):
+        name = case.attrib["classname"].rpartition(".Test")[2], case.attrib["name"].partition("[")[0]
+        seen.setdefault(name, set()).add(case[0].tag if len(case) else "passed")
+    return seen
+
+
+def test_honest_store_passes(outcomes: dict[tuple[str, str], set[str]]) -> None:
+    """A store that does everything right passes everything, and nothing is skipped."""
+    honest = {test: found for (store, test), found in outcomes.items() if store == "Honest"}
+    assert len(honest) > 60
+    assert {test: found for test, found in honest.items() if found != {"passed"}} == {}
+
+
+@pytest.mark.parametrize("fault", CAUGHT_BY)
+def test_fault_is_caught(outcomes: dict[tuple[str, str], set[str]], fault: str) -> None:
+    """The test that is there for the fault fails (and does not merely err in its set-up)."""
+    assert "failure" in outcomes[fault, CAUGHT_BY[fault]]
+
+
+def test_every_fault_is_listed() -> None:
+    """A fault added to faulty_backends.py has to be named here."""
+    names = set(re.findall(r"^class Test(\w+)\(", FAULTS.read_text(encoding="utf-8"), re.MULTILINE))
+    assert names == CAUGHT_BY.keys() | {"Honest"}
