@@ -1,9 +1,9 @@
 """Calls that end in time, whatever the thing called does.
 
-A call runs in a task of this module, and its caller waits on a future. At the deadline the future fails and
-the task is cancelled; one that does not end then is left behind, kept referenced and counted as late. (A driver
-may take seconds to give up after a cancellation, or never do: research found both.) The caller's own
-cancellation does not reach the task at all.
+A call runs in a task of this module, and its caller waits on a future. At the deadline the future fails
+and the task is cancelled; one that does not end then is left behind, kept referenced and counted as late
+(drivers may take seconds to give up after a cancellation, or never do). The caller's own cancellation does
+not reach the task at all.
 
 A call needs a slot. Waiting for one counts against its deadline.
 """
@@ -104,19 +104,21 @@ class Deadlines:
         timeout = self._timeout
         deadline = loop.time() + timeout
         call = Call(name, key, loop.create_future(), deadline, timeout)
-        if self._free:
+        waits = not self._free
+        if waits:
+            await self._take_slot(call)
+        else:
             self._free -= 1
             call.slot = True
-            if self._timer is None:
-                self._timer = loop.call_at(deadline, self._sweep)
-        else:
-            await self._take_slot(call)
-            loop.call_at(deadline, self._miss, call)  # its turn is out of order: it needs its own timer
         refused = self._judge.admit(call)
         if refused is not None:
             self._give_back(call)
             raise refused
         self.under_way[call] = None
+        if waits:  # its turn came out of order: it needs a timer of its own
+            loop.call_at(deadline, self._miss, call)
+        elif self._timer is None:
+            self._timer = loop.call_at(deadline, self._sweep)
         call.task = Task(self._perform(call, work, args), loop=loop, **_EAGER)
         return await call.future
 

@@ -1,12 +1,12 @@
 """What the exceptions of a backend mean: what its caller is to raise, and what they say of the store. Pure.
 
-- `OSError`, `EOFError` and `TimeoutError` become `BackendUnavailableError` or `BackendTimeoutError`, any other
-  exception becomes `BackendError`, each with its cause: the store is in trouble. So it is where the backend
-  raises one of the first two itself.
-- A plain `BackendError` raised by the backend is an answer ("not an integer", "out of memory"): the store lives.
+- `OSError`, `EOFError` and `TimeoutError` become `BackendUnavailableError` or `BackendTimeoutError`, any
+  other exception becomes `BackendError`, each with its cause: the store is in trouble. So it is where the
+  backend raises one of the first two itself.
+- A plain `BackendError` raised by the backend is an answer ("not an integer", "out of memory"): it lives.
 - `TypeError`, `NameError`, `AssertionError`, `ImportError` and `NotImplementedError` are bugs, and other
-  `CacheError`s mistakes of the caller: raised as they are, since hiding them as "the store failed" would keep
-  them from ever being found; they say nothing of the store.
+  `CacheError`s mistakes of the caller: raised as they are, since nobody would ever find them if they looked
+  like a store that failed. They say nothing of the store.
 """
 
 from __future__ import annotations

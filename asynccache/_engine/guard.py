@@ -1,20 +1,12 @@
-"""Keeps a store's troubles from becoming the application's: deadlines, a bound, a circuit breaker, debts.
+"""Keeps a store's troubles from becoming the application's.
 
-Deadline. Every operation runs in a task of this module, and its caller waits on a future: no driver can hold a
-caller for longer than ``timeout``, not even one that ignores its cancellation. Such an operation is left behind:
-kept referenced, counted in `Guard.abandoned`, and the backend's ``drop_connection()``, if it has one, is called.
+Every operation has a deadline (see `deadlines`), failures in a row open a circuit (see `breaker`), and
+exceptions are mapped to ours (see `failures`). A driver that ignores its cancellation is left behind:
+counted in `Guard.abandoned`, and the backend's ``drop_connection()``, if it has one, is called.
 
-Circuit. Failures in a row open it (see `breaker`); then an operation is refused in microseconds.
-
-What is a failure? `OSError`, `EOFError` and `TimeoutError` become `BackendUnavailableError` or
-`BackendTimeoutError`; any other exception of a backend becomes `BackendError`. All these count, and have their
-cause. A plain `BackendError` raised by the backend itself is an answer ("not an integer", "out of memory"): the
-store lives. `TypeError`, `NameError`, `AssertionError`, `ImportError` and `NotImplementedError` are bugs; they
-are raised as they are and count for nothing.
-
-Debts. A delete or clear that failed, and a set of which nobody knows whether it arrived, leave an outdated value
-behind. The key is then absent for every reader (see `owed`) until a delete has been replayed, which
-happens as soon as the store answers again.
+A removal that failed, or a set of which nobody knows whether it arrived, leaves an outdated value behind. It
+is owed (see `owed`): the key is absent for every reader of this guard until a delete has been replayed (see
+`replaying`), which happens as soon as the store answers again.
 """
 
 from __future__ import annotations
@@ -22,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle
+from asyncio import AbstractEventLoop, Task
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,27 +22,20 @@ from typing import Any, Final
 
 from asynccache._engine.breaker import Breaker, Circuit
 from asynccache._engine.deadlines import Call, Deadlines
+from asynccache._engine.failures import CircuitOpenError, NoSlotError, Sign, interpret
 from asynccache._engine.owed import Owed
 from asynccache._engine.perloop import PerLoop
+from asynccache._engine.replaying import Replay
 from asynccache._engine.wrapping import Wrapper
-from asynccache.errors import BackendError, BackendTimeoutError, BackendUnavailableError, CacheError
+from asynccache.errors import BackendError, BackendTimeoutError, CacheError
 from asynccache.protocols import BackendHealth, CacheBackendProtocol, SupportsLifecycle, SupportsMany
 
-__all__ = ["CircuitOpenError", "Guard", "NoSlotError"]
+__all__ = ["Guard"]
 
 Keys = set[str]
+_Work = Callable[..., Awaitable[Any]]
 
 _log: Final = logging.getLogger("asynccache")
-_BUGS: Final = (TypeError, NameError, AssertionError, ImportError, NotImplementedError)
-_REPLAYED_AT_ONCE: Final = 512
-
-
-class CircuitOpenError(BackendUnavailableError):
-    """The store failed too often; it was not asked."""
-
-
-class NoSlotError(BackendTimeoutError):
-    """Too many operations were under way for all of the deadline; the store was not asked."""
 
 
 _NOT_SENT: Final = (CircuitOpenError, NoSlotError)
@@ -59,12 +44,11 @@ _NOT_SENT: Final = (CircuitOpenError, NoSlotError)
 class _Lane:
     """What belongs to one event loop."""
 
-    __slots__ = ("calls", "chores", "replay", "retry")
+    __slots__ = ("calls", "chores", "replay")
 
-    def __init__(self, calls: Deadlines) -> None:
+    def __init__(self, calls: Deadlines, replay: Replay) -> None:
         self.calls = calls
-        self.replay: Task[None] | None = None
-        self.retry: TimerHandle | None = None
+        self.replay = replay
         self.chores: set[Task[None]] = set()
 
 
@@ -102,11 +86,8 @@ class Guard(Wrapper):
         self._retry_seconds = breaker_seconds
         self._breaker = Breaker(breaker_failures, breaker_seconds, patience=2 * timeout + breaker_seconds)
         self._owed = Owed(max_owed)
-
-        def lane(loop: AbstractEventLoop) -> _Lane:
-            return _Lane(Deadlines(loop, timeout, max_concurrency, self))
-
-        self._lanes = PerLoop(lane)
+        self._max_concurrency = max_concurrency
+        self._lanes = PerLoop(self._new_lane)
         self._lane = self._lanes.here
         self._get = self._inner.get
         self.timeouts = 0
@@ -165,12 +146,6 @@ class Guard(Wrapper):
         there: bool = await self._run("exists", key, self._inner.exists, key)
         return there and not (self._owed.pending and self._is_owed(key))
 
-    def _is_owed(self, key: str) -> bool:
-        if not self._owed.covers(key):
-            return False
-        self._pay(self._lane())
-        return True
-
     # -- replacing --------------------------------------------------------------------------------------
 
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> bool | None:
@@ -217,7 +192,7 @@ class Guard(Wrapper):
     # -- removing ---------------------------------------------------------------------------------------
 
     async def delete(self, key: str) -> bool:
-        """Remove ``key``; if that fails it is owed, and the key is absent for readers of this guard from now on."""
+        """Remove ``key``; if that fails it is owed, and ``key`` is absent for readers of this guard."""
         upto = self._owed.now
         try:
             removed: bool = await self._run("delete", key, self._inner.delete, key)
@@ -249,7 +224,7 @@ class Guard(Wrapper):
         except BaseException as error:
             if _leaves_debt(error):
                 self._owed.add_prefix(prefix)
-                self._retry_later(self._lane())
+                self._lane().replay.later()
             raise
         self._owed.settle_prefix(prefix, upto)
 
@@ -285,11 +260,6 @@ class Guard(Wrapper):
         """End a lease."""
         await self._run("release_lease", key, self._inner.release_lease, key, token)
 
-    async def _pay_for(self, key: str) -> None:
-        """Remove ``key`` first if that is owed."""
-        if self._owed.pending and self._owed.covers(key):
-            await self.delete(key)
-
     # -- the rest ---------------------------------------------------------------------------------------
 
     async def publish(self, message: bytes) -> None:
@@ -320,11 +290,7 @@ class Guard(Wrapper):
     async def aclose(self) -> None:
         """Stop replaying, let what is under way end or miss its deadline, then close the store."""
         lane = self._lane()
-        if lane.retry is not None:
-            lane.retry.cancel()
-            lane.retry = None
-        if lane.replay is not None:
-            lane.replay.cancel()
+        lane.replay.stop()
         if tasks := [call.task for call in lane.calls.under_way if call.task is not None]:
             await asyncio.wait(tasks, timeout=self._timeout)
         try:
@@ -333,104 +299,60 @@ class Guard(Wrapper):
         finally:
             lane.calls.stop()
 
-    def _run(
-        self, name: str, key: str | None, work: Callable[..., Awaitable[Any]], *args: Any
-    ) -> Awaitable[Any]:
+    def _run(self, name: str, key: str | None, work: _Work, *args: Any) -> Awaitable[Any]:
         return self._lane().calls.run(name, key, work, *args)
 
-    def _run_apart(self, name: str, work: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+    def _run_apart(self, name: str, work: _Work) -> Awaitable[Any]:
         return self._lane().calls.run_apart(self._lifecycle_timeout, name, work)
 
+    def _new_lane(self, loop: AbstractEventLoop) -> _Lane:
+        replay = Replay(
+            loop,
+            self._owed,
+            self._remove,
+            lambda prefix: self._run("clear", prefix, self._inner.clear, prefix),
+            bulk=isinstance(self.backend, SupportsMany),
+            hopeless=self._is_open,
+            retry_seconds=self._retry_seconds,
+        )
+        return _Lane(Deadlines(loop, self._timeout, self._max_concurrency, self), replay)
+
     # -- debts ------------------------------------------------------------------------------------------
+
+    def _is_owed(self, key: str) -> bool:
+        if not self._owed.covers(key):
+            return False
+        self._lane().replay.now()
+        return True
 
     def _owe(self, *keys: str) -> None:
         for key in keys:
             self._owed.add(key)
-        self._retry_later(self._lane())
+        self._lane().replay.later()
 
-    def _retry_later(self, lane: _Lane) -> None:
-        """See to it that debts are paid even if nobody asks the store for anything."""
-        if lane.retry is None:
-            lane.retry = lane.calls.loop.call_later(self._retry_seconds, self._retry, lane)
+    async def _pay_for(self, key: str) -> None:
+        """Remove ``key`` first if that is owed."""
+        if self._owed.pending and self._owed.covers(key):
+            await self.delete(key)
 
-    def _retry(self, lane: _Lane) -> None:
-        lane.retry = None
-        if self._owed.pending and not self._pay(lane):
-            self._retry_later(lane)
-
-    def _pay(self, lane: _Lane) -> bool:
-        """Start to replay what is owed unless that is under way, or hopeless."""
-        if lane.replay is None:
-            if self._breaker.wait(self._clock()) > 0.0:
-                return False
-            lane.replay = Task(self._replay(lane), loop=lane.calls.loop)
-            lane.replay.add_done_callback(lambda task: self._replayed(lane, task))
-        return True
-
-    async def _replay(self, lane: _Lane) -> None:
-        """Remove what is owed, until the store fails again."""
-        try:
-            for prefix in self._owed.prefixes():
-                await self._settle_prefix(prefix)
-            keys = self._owed.keys()
-            for start in range(0, len(keys), _REPLAYED_AT_ONCE):
-                await self._settle(keys[start : start + _REPLAYED_AT_ONCE])
-        except (BackendUnavailableError, BackendTimeoutError):
-            pass
-
-    def _replayed(self, lane: _Lane, task: Task[None]) -> None:
-        lane.replay = None
-        if task.cancelled():
-            return
-        if error := task.exception():
-            _log.warning("replaying invalidations failed", exc_info=error)
-        if self._owed.pending:
-            self._retry_later(lane)
-
-    async def _settle_prefix(self, prefix: str) -> None:
-        upto = self._owed.now
-        try:
-            await self._run("clear", prefix, self._inner.clear, prefix)
-        except (BackendUnavailableError, BackendTimeoutError):
-            raise
-        except Exception:  # noqa: BLE001 - one that cannot be cleared must not keep the others waiting
-            _log.warning("%s: clear of %r cannot be replayed", self._name, prefix, exc_info=True)
-        else:
-            self._owed.settle_prefix(prefix, upto)
-
-    async def _settle(self, keys: Sequence[str]) -> None:
-        upto = self._owed.now
-        together = len(keys) > 1 and isinstance(self.backend, SupportsMany)
-        try:
-            if together:
-                await self._run("delete_many", None, self._inner.delete_many, keys)
-            else:
-                await self._run("delete", keys[0], self._inner.delete, keys[0])
-        except (BackendUnavailableError, BackendTimeoutError):
-            raise
-        except Exception:  # noqa: BLE001 - one that cannot be removed must not keep the others waiting
-            if len(keys) == 1:
-                _log.warning("%s: delete of %r cannot be replayed", self._name, keys[0], exc_info=True)
-            else:
-                for key in keys:
-                    await self._settle([key])
-        else:
-            for key in keys if together else keys[:1]:
-                self._owed.settle(key, upto)
-            if not together:
-                for key in keys[1:]:
-                    await self._settle([key])
+    def _remove(self, keys: Sequence[str]) -> Awaitable[Any]:
+        if len(keys) == 1:
+            return self._run("delete", keys[0], self._inner.delete, keys[0])
+        return self._run("delete_many", None, self._inner.delete_many, keys)
 
     # -- the judge of `Deadlines` -----------------------------------------------------------------------
 
     def refusal(self, call: Call) -> Exception | None:
         """Refuse while the circuit is open."""
-        return self._refused(call) if self._breaker.wait(self._clock()) > 0.0 else None
+        return self._refused(call) if self._is_open() else None
 
     def admit(self, call: Call) -> Exception | None:
         """Let the breaker decide."""
         call.ticket = self._breaker.enter(self._clock())
         return self._refused(call) if call.ticket is None else None
+
+    def _is_open(self) -> bool:
+        return self._breaker.wait(self._clock()) > 0.0
 
     def _refused(self, call: Call) -> Exception:
         return CircuitOpenError("left alone after repeated failures", backend=self._name, key=call.key)
@@ -450,45 +372,24 @@ class Guard(Wrapper):
         return BackendTimeoutError(message, backend=self._name, key=call.key)
 
     def failed(self, call: Call, error: BaseException) -> BaseException:
-        """Map the exception; count it unless the store answered or it says nothing about the store."""
-        raised, alive = self._map(call, error)
+        """Map the exception, and let the breaker know what it says of the store."""
+        raised, sign = interpret(error, call.name, call.key, self._name)
         if call.ticket is not None:
-            if alive is None:
-                self._breaker.abstained(call.ticket, self._clock())
-            elif alive:
-                self._breaker.succeeded(call.ticket)
-            else:
-                self._breaker.failed(call.ticket, self._clock())
+            match sign:
+                case Sign.TROUBLE:
+                    self._breaker.failed(call.ticket, self._clock())
+                case Sign.LIFE:
+                    self._breaker.succeeded(call.ticket)
+                case Sign.NOTHING:
+                    self._breaker.abstained(call.ticket, self._clock())
         return raised
-
-    def _map(self, call: Call, error: BaseException) -> tuple[BaseException, bool | None]:
-        """Return what the caller raises, and whether it shows the store alive (None: neither way)."""
-        match error:
-            case BackendUnavailableError() | BackendTimeoutError():
-                return error, False
-            case BackendError():
-                return error, True
-            case CacheError():
-                return error, None
-            case TimeoutError():
-                mapped: BackendError = BackendTimeoutError(
-                    _told(call, error), backend=self._name, key=call.key
-                )
-            case OSError() | EOFError() | CancelledError():
-                mapped = BackendUnavailableError(_told(call, error), backend=self._name, key=call.key)
-            case Exception() if not isinstance(error, _BUGS):
-                mapped = BackendError(_told(call, error), backend=self._name, key=call.key)
-            case _:
-                return error, None
-        mapped.__cause__ = error
-        return mapped, False
 
     def succeeded(self, call: Call) -> None:
         """Close the circuit; a store that answers can be told what it missed."""
         if call.ticket is not None:
             self._breaker.succeeded(call.ticket)
         if self._owed.pending:
-            self._pay(self._lane())
+            self._lane().replay.now()
 
     def stuck(self, call: Call) -> None:
         """Tell the backend to drop what its driver will not let go of."""
@@ -508,10 +409,6 @@ class Guard(Wrapper):
                 await dropped
         except Exception:  # noqa: BLE001 - it was a favour
             _log.warning("%s: dropping a stuck connection failed", self._name, exc_info=True)
-
-
-def _told(call: Call, error: BaseException) -> str:
-    return f"{call.name} failed: {type(error).__name__}: {error}"
 
 
 def _leaves_debt(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from asynccache.protocols import (
     CacheBackendProtocol,
@@ -53,7 +53,7 @@ class Wrapper:
         # Its optional methods are called only from methods that exist because they do; hence Any.
         self._inner: Any = backend
         lacking = (names for protocol, names in _OPTIONAL.items() if not isinstance(backend, protocol))
-        self.__class__ = _without(type(self), frozenset(chain.from_iterable(lacking)))
+        self.__class__ = _without(cast("Any", type(self)), frozenset(chain.from_iterable(lacking)))
 
 
 @cache
