@@ -324,6 +324,8 @@ class Exchange:
                 await self._send(outgoing)
             if production.ended:
                 self._refusal = production.refusal
+                if self._refusal == "authorization":
+                    self._middleware.warn_once(self.policy, self._refusal, self.scope)
                 if not production.replaced:
                     self._production = None
 

@@ -134,6 +134,7 @@ class CacheMiddleware:
         async def receive_and_open() -> Any:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                self.started(scope.get("app"))
                 await self.cache.open()
             return message
 
@@ -147,6 +148,9 @@ class CacheMiddleware:
             await self.app(scope, receive_and_open, close_and_send)
         finally:
             current.reset(token)
+
+    def started(self, application: Any) -> None:
+        """Look at the framework's application before its first request; for integrations to override."""
 
     async def aclose(self) -> None:
         """Stop refreshing and close the cache."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from asynccache.defaults import current
@@ -21,11 +22,18 @@ def current_exchange() -> Exchange | None:
 
 
 class MarkedApp:
-    """An ASGI application (a route's, say) whose responses are cached under a policy."""
+    """An ASGI application (a route's, say) whose responses are cached under a policy.
 
-    def __init__(self, app: ASGIApp, policy: CachePolicy) -> None:
+    Args:
+        app: The application.
+        policy: The policy.
+        connect: Makes of a scope what ``policy.vary_on`` is called with; left out: the scope itself.
+    """
+
+    def __init__(self, app: ASGIApp, policy: CachePolicy, connect: Callable[[Any], Any] | None = None) -> None:
         self.app = app
         self.policy = policy
+        self._connect = connect
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer from the cache, or let the application answer and have it recorded."""
@@ -33,7 +41,8 @@ class MarkedApp:
         if exchange is None:
             await self.app(scope, receive, send)
             return
-        reply = await exchange.lookup(self.policy, scope.get("path_params"))
+        connection = scope if self._connect is None else self._connect(scope)
+        reply = await exchange.lookup(self.policy, scope.get("path_params"), connection)
         if reply is None:
             try:
                 await self.app(scope, receive, send)

@@ -1,1 +1,16 @@
-"""asynccache for FastAPI."""
+"""asynccache in FastAPI: the middleware and a decorator, or drop-in classes with ``cache=``; and the cache as a dependency."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from asynccache import Cache
+from asynccache_fastapi._application import APIRouter, FastAPI
+from asynccache_fastapi._middleware import CacheMiddleware
+from asynccache_starlette import cache_response, get_cache
+from fastapi import Depends
+
+__all__ = ["APIRouter", "CacheDep", "CacheMiddleware", "FastAPI", "cache_response", "get_cache"]
+
+CacheDep = Annotated[Cache, Depends(get_cache)]
+"""The application's cache, as a parameter of an endpoint or dependency."""

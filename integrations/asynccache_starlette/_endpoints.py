@@ -1,0 +1,129 @@
+"""`cache_response`: a policy on an endpoint. It runs after routing, middleware and dependencies, instead of the endpoint."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from functools import wraps
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from asynccache import DEFAULT, Cache, CachePolicy, ConfigurationError
+from asynccache.http import SCOPE_KEY, Reply, current_exchange
+from asynccache.policy import Default, Seconds
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+__all__ = ["ReplayedResponse", "cache_response", "get_cache", "marked_endpoints"]
+
+logger = logging.getLogger("asynccache")
+
+E = TypeVar("E", bound=Callable[..., Any])
+
+marked_endpoints: Final[WeakKeyDictionary[Callable[..., Any], CachePolicy]] = WeakKeyDictionary()
+"""Every endpoint that `cache_response` has made, for the audit at start."""
+
+
+class ReplayedResponse(Response):
+    """A stored response, sent as it is: no serialisation, no new header fields."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.status_code = reply.status
+        self.body = reply.body
+        self.raw_headers = reply.headers
+        self.background = None
+
+
+def cache_response(
+    endpoint: E | None = None,
+    /,
+    *,
+    ttl: Seconds | None | Default = DEFAULT,
+    tags: Iterable[str] = (),
+    policy: CachePolicy | None = None,
+    **options: Any,
+) -> Any:
+    """Cache the responses of an endpoint. Put it directly above the function, below the route's decorator.
+
+    Dependencies, middleware and everything else that decides who may ask have run before a hit is served; only the
+    endpoint and its serialisation are skipped. A synchronous endpoint still runs in a thread, a hit does not.
+
+    Args:
+        endpoint: The endpoint, where the decorator is used without parentheses.
+        ttl: Seconds or a timedelta; None until invalidated; left out: the cache's ``default_ttl``.
+        tags: Names to invalidate by; ``{path_parameter}`` or ``{argument}`` is filled in.
+        policy: All of this as one object.
+        options: Other fields of `asynccache.CachePolicy`: ``public``, ``stale_while_revalidate`` …
+
+    Raises:
+        ConfigurationError: an argument is wrong, or the endpoint is something else than a function.
+    """
+    fields = dict(options)
+    if ttl is not DEFAULT:
+        fields["ttl"] = ttl
+    if tags:
+        fields["tags"] = tags
+    combined = CachePolicy.combine(policy, fields)
+
+    def decorate(function: E) -> Any:
+        return _marked(function, combined)
+
+    return decorate if endpoint is None else decorate(endpoint)
+
+
+def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Awaitable[Any]]:
+    plain = inspect.unwrap(function)
+    if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
+        msg = f"cache_response must be put on a function, not on {function!r}; for classes use Route(..., cache=)"
+        raise ConfigurationError(msg)
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        msg = f"{function.__qualname__} is a stream (it yields): streams are never cached"
+        raise ConfigurationError(msg)
+    asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(plain)
+    told = False
+
+    @wraps(function)
+    async def endpoint(*args: Any, **kwargs: Any) -> Any:
+        nonlocal told
+        exchange = current_exchange()
+        if exchange is None:
+            if not told:
+                told = True
+                logger.warning("%s is not cached: the application has no CacheMiddleware", function.__qualname__)
+            return await _call(function, asynchronous, args, kwargs)
+        scope = exchange.scope
+        reply = await exchange.lookup(policy, {**scope.get("path_params", {}), **kwargs}, Request(scope))
+        if reply is None:
+            try:
+                return await _call(function, asynchronous, args, kwargs)
+            except Exception as error:
+                reply = exchange.rescue(error)
+                if reply is None:
+                    raise
+                logger.warning("serving a stale response instead of an error", exc_info=True)
+        return ReplayedResponse(reply)
+
+    marked_endpoints[endpoint] = policy
+    return endpoint
+
+
+async def _call(function: Callable[..., Any], asynchronous: bool, args: Any, kwargs: Any) -> Any:  # noqa: FBT001
+    if asynchronous:
+        return await function(*args, **kwargs)
+    return await run_in_threadpool(function, *args, **kwargs)
+
+
+def get_cache(connection: HTTPConnection) -> Cache:
+    """Return the application's cache. Also a FastAPI dependency: ``Depends(get_cache)``.
+
+    Raises:
+        ConfigurationError: the application has no `CacheMiddleware`.
+    """
+    context = connection.scope.get(SCOPE_KEY)
+    if context is None:
+        msg = "the application has no CacheMiddleware: pass cache=CacheConfig(...) or add the middleware"
+        raise ConfigurationError(msg)
+    cache: Cache = context.cache
+    return cache
