@@ -1,4 +1,4 @@
-"""`InMemoryBackend`: the store in this process. Bounded, scan-resistant, never the cause of a pause."""
+"""`InMemoryBackend`: the store in this process, bounded in bytes and entries and scan-resistant."""
 
 from __future__ import annotations
 
