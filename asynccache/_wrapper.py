@@ -88,7 +88,9 @@ def compile_wrapper(
     for number, parameter in enumerate(signature.parameters.values()):
         parts += _separators(previous, parameter)
         previous = parameter
-        text = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "") + parameter.name
+        text = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(
+            parameter.kind, ""
+        ) + parameter.name
         if parameter.default is not Parameter.empty:
             namespace[f"_default{number}"] = parameter.default
             text += f"=_default{number}"

@@ -15,8 +15,8 @@ from asynccache._engine.entry import COUNTER, MISSING, Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.loading import Job, Loader
 from asynccache._engine.observing import Observers
-from asynccache._engine.singleflight import SingleFlight
 from asynccache._engine.report import CacheCapabilities, CacheStats
+from asynccache._engine.singleflight import SingleFlight
 from asynccache._engine.store import EntryStore, StoreSettings
 from asynccache.backends import from_url
 from asynccache.config import CacheConfig
@@ -46,9 +46,8 @@ class Cache:
 
     def __init__(self, config: CacheConfig | None = None) -> None:
         config = CacheConfig() if config is None else config
-        if not isinstance(config, CacheConfig):  # pyright: ignore[reportUnnecessaryIsInstance]
-            msg = f"config must be a CacheConfig, not {config!r}"
-            raise ConfigurationError(msg)
+        if not isinstance(config, CacheConfig):
+            raise ConfigurationError(f"config must be a CacheConfig, not {config!r}")
         backend = from_url(config.backend) if isinstance(config.backend, str) else config.backend
         sealer = config.sealer()
         settings = StoreSettings(
@@ -205,7 +204,9 @@ class Cache:
         entry = await self._new_entry(key, value, ttl, tags)
         return False if entry is None else await self.entries.write(entry)
 
-    async def set_many(self, items: Mapping[str, Any], ttl: Ttl = DEFAULT, *, tags: Iterable[str] = ()) -> bool:
+    async def set_many(
+        self, items: Mapping[str, Any], ttl: Ttl = DEFAULT, *, tags: Iterable[str] = ()
+    ) -> bool:
         """Store all ``items``; True if every one was stored. One round trip where the store can."""
         names = tag_names(tags)
         fulls = {self._full(key): value for key, value in items.items()}
@@ -260,10 +261,11 @@ class Cache:
         """
         for name, number in (("delta", delta), ("initial", initial)):
             if type(number) is not int:
-                msg = f"{name} must be an int, not {number!r}"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"{name} must be an int, not {number!r}")
         life = self._lifetime(ttl).ttl
-        return await self.entries.increment(self._full(key), delta, initial, None if life == float("inf") else life)
+        return await self.entries.increment(
+            self._full(key), delta, initial, None if life == float("inf") else life
+        )
 
     # -- removing -----------------------------------------------------------------------------------
 
@@ -288,8 +290,7 @@ class Cache:
         """
         names = tag_names(tags)
         if not names:
-            msg = "tags must name at least one tag"
-            raise ConfigurationError(msg)
+            raise ConfigurationError("tags must name at least one tag")
         return await self.entries.invalidate_tags(names, soft=soft)
 
     async def clear(self) -> bool:
@@ -329,8 +330,7 @@ class Cache:
                 return value  # type: ignore[no-any-return]
         full = self._full(key)
         if not callable(load):
-            msg = f"load must be callable, not {load!r}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"load must be callable, not {load!r}")
         names = tag_names(tags) or (() if policy is None else tuple(policy.tags))
         store_if = None if policy is None else policy.store_if
         job = Job(full, load, self._lifetime(ttl, policy), names, type, store_if)
@@ -360,8 +360,7 @@ class Cache:
         """
         names = self._names(keys)
         if not callable(load):
-            msg = f"load must be callable, not {load!r}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"load must be callable, not {load!r}")
         labels = tag_names(tags)
         life = self._lifetime(ttl)
         found = await self.get_many(names, type=type)
@@ -391,7 +390,9 @@ class Cache:
             outcome: dict[str, tuple[Entry | None, Any]] = {}
             for name in missing:
                 if name in values:
-                    entry = self.coder.entry_if_possible(self._prefix + name, values[name], life, stamps or (), seconds_each)
+                    entry = self.coder.entry_if_possible(
+                        self._prefix + name, values[name], life, stamps or (), seconds_each
+                    )
                     if entry is not None and stamps is not None:
                         await entries.fill(entry, runs[name], leases[name])
                     outcome[name] = (entry, values[name])
@@ -461,8 +462,7 @@ class Cache:
 
     def _names(self, keys: Iterable[str]) -> list[str]:
         if isinstance(keys, str):
-            msg = f"keys must be a collection of strings, not {keys!r}"
-            raise TypeError(msg)
+            raise TypeError(f"keys must be a collection of strings, not {keys!r}")
         return list(dict.fromkeys(check_key(key) for key in keys))
 
     def lifetime(self, policy: CachePolicy) -> Lifetime:
@@ -474,9 +474,8 @@ class Cache:
             if ttl is DEFAULT:
                 return self._default_lifetime
             return Lifetime.plain(None if ttl is None else seconds(ttl, "ttl"))
-        if not isinstance(policy, CachePolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
-            msg = f"policy must be a CachePolicy, not {policy!r}"
-            raise ConfigurationError(msg)
+        if not isinstance(policy, CachePolicy):
+            raise ConfigurationError(f"policy must be a CachePolicy, not {policy!r}")
         return Lifetime.of(policy if ttl is DEFAULT else policy.but(ttl=ttl), self.default_ttl)
 
     async def _new_entry(self, key: str, value: Any, ttl: Ttl, tags: Iterable[str]) -> Entry | None:
@@ -489,7 +488,9 @@ class Cache:
             return None
         return self._encode(full, value, life, stamps)
 
-    def _encode(self, full: str, value: Any, life: Lifetime, stamps: tuple[tuple[str, str, str], ...]) -> Entry:
+    def _encode(
+        self, full: str, value: Any, life: Lifetime, stamps: tuple[tuple[str, str, str], ...]
+    ) -> Entry:
         return self.coder.entry(full, value, life, stamps)
 
     def _fresh_value(self, entry: Entry | None, type: Any) -> Any:

@@ -123,7 +123,7 @@ class CacheConfig:
         put = object.__setattr__
         if isinstance(self.backend, str):
             from_url(self.backend)
-        elif isinstance(self.backend, type) or not isinstance(self.backend, CacheBackendProtocol):  # pyright: ignore[reportUnnecessaryIsInstance]
+        elif isinstance(self.backend, type) or not isinstance(self.backend, CacheBackendProtocol):
             raise _refuse("backend", "a URL or an object with async get, set and delete", self.backend)
         Namespace(self.namespace)
         if self.default_ttl is not None:
@@ -150,8 +150,9 @@ class CacheConfig:
         """Return the codec, compression and limits as one object."""
         codec = codec_named(self.codec) if isinstance(self.codec, str) else self.codec
         if getattr(codec, "needs_authentication", False) and not tuple(self.encryption_keys):
-            msg = f"codec={codec.name!r} executes what it reads: it needs encryption_keys, which authenticate entries"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"codec={codec.name!r} executes what it reads: it needs encryption_keys, which authenticate entries"
+            )
         compressor = None
         if self.compression:
             compressor = Compressor(min_bytes=self.compress_min_bytes, max_value_bytes=self.max_value_bytes)
@@ -172,7 +173,7 @@ class CacheConfig:
 
         Query options named like simple fields of this class are settings of the cache; all others are the store's.
         """
-        if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(url, str):
             raise _refuse("url", "a string", url)
         parts = urlsplit(url)
         ours: dict[str, str] = {}
@@ -181,8 +182,7 @@ class CacheConfig:
             if name not in _FROM_TEXT:
                 theirs.append((name, value))
             elif name in ours:
-                msg = f"url names {name} twice"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"url names {name} twice")
             else:
                 ours[name] = value
         backend = urlunsplit(parts._replace(query=urlencode(theirs))) if ours else url
@@ -206,8 +206,9 @@ class CacheConfig:
         url = given.pop("url", None) or environ.get("REDIS_URL") or "memory://"
         if unknown := given.keys() - _FROM_TEXT.keys():
             known = ", ".join(sorted(f"{ENV_PREFIX}{name.upper()}" for name in ("url", *_FROM_TEXT)))
-            msg = f"unknown environment variable {ENV_PREFIX}{min(unknown).upper()}; known are {known}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"unknown environment variable {ENV_PREFIX}{min(unknown).upper()}; known are {known}"
+            )
         return cls.from_url(url, **(_from_text(given) | more))
 
 
@@ -219,9 +220,16 @@ def _collection(value: object, name: str) -> tuple[Any, ...]:
 
 def _flag(text: str) -> bool:
     try:
-        return {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}[
-            text.lower()
-        ]
+        return {
+            "true": True,
+            "1": True,
+            "yes": True,
+            "on": True,
+            "false": False,
+            "0": False,
+            "no": False,
+            "off": False,
+        }[text.lower()]
     except KeyError:
         raise ValueError(text) from None
 
@@ -251,8 +259,7 @@ def _from_text(given: Mapping[str, str]) -> dict[str, Any]:
             settings[name] = _FROM_TEXT[name](text)
         except ValueError as error:
             shown = "a secret" if name == "encryption_keys" else repr(text)
-            msg = f"{name} cannot be {shown}"
-            raise ConfigurationError(msg) from error
+            raise ConfigurationError(f"{name} cannot be {shown}") from error
     return settings
 
 

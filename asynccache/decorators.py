@@ -36,7 +36,9 @@ _MEMO_INTS: Final = range(-(2**60), 2**60)
 class CachedFunction(Generic[P, R]):
     """A function whose results are cached: call and await it as before. Made by `cached`."""
 
-    def __init__(self, recipe: _Recipe, wrapper: Callable[P, Awaitable[R]], leading: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self, recipe: _Recipe, wrapper: Callable[P, Awaitable[R]], leading: tuple[Any, ...] = ()
+    ) -> None:
         self._recipe = recipe
         self._wrapper = wrapper
         self._leading = leading
@@ -245,8 +247,7 @@ def _identity(value: Any) -> Any:
 
 def _check_names(ignore: tuple[str, ...], names: tuple[str, ...]) -> None:
     if unknown := set(ignore) - set(names):
-        msg = f"ignore names {min(unknown)!r}, which is not one of {sorted(names)}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"ignore names {min(unknown)!r}, which is not one of {sorted(names)}")
 
 
 def _is_method(function: Callable[..., Any], signature: inspect.Signature) -> bool:
@@ -268,7 +269,7 @@ def cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
 @overload
 def cached(
     *,
-    ttl: Seconds | None | Default = DEFAULT,
+    ttl: Seconds | Default | None = DEFAULT,
     tags: Iterable[str] = (),
     key: str | Callable[..., str] | None = None,
     ignore: Iterable[str] = (),
@@ -280,7 +281,7 @@ def cached(
     function: Callable[..., Any] | None = None,
     /,
     *,
-    ttl: Seconds | None | Default = DEFAULT,
+    ttl: Seconds | Default | None = DEFAULT,
     tags: Iterable[str] = (),
     key: str | Callable[..., str] | None = None,
     ignore: Iterable[str] = (),
@@ -307,12 +308,10 @@ def cached(
     Raises:
         ConfigurationError: an argument is wrong, or a template names a parameter that the function does not have.
     """
-    if cache is not None and not isinstance(cache, Cache):  # pyright: ignore[reportUnnecessaryIsInstance]
-        msg = f"cache must be a Cache, not {cache!r}"
-        raise ConfigurationError(msg)
+    if cache is not None and not isinstance(cache, Cache):
+        raise ConfigurationError(f"cache must be a Cache, not {cache!r}")
     if key is not None and not isinstance(key, str) and not callable(key):  # pyright: ignore[reportUnnecessaryComparison]
-        msg = f"key must be a template or a callable, not {key!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"key must be a template or a callable, not {key!r}")
     fields = dict(options)
     if ttl is not DEFAULT:
         fields["ttl"] = ttl
@@ -345,8 +344,7 @@ class _Decorator:
             # Works in either order: cache what is inside, keep the binding outside.
             return type(function)(self(function.__func__))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
         if not inspect.isroutine(function):
-            msg = f"cached must be given a function, not {function!r}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"cached must be given a function, not {function!r}")
         recipe = _Recipe(function, *self._options)
         wrapper = recipe.wrapper()
         handle: CachedFunction[Any, Any] = CachedFunction(recipe, wrapper)

@@ -33,9 +33,8 @@ class _Default:
 
 def set_default_cache(cache: Cache | None) -> None:
     """Name the cache that `asynccache.cached` uses outside of requests; None goes back to the environment's."""
-    if cache is not None and not isinstance(cache, Cache):  # pyright: ignore[reportUnnecessaryIsInstance]
-        msg = f"cache must be a Cache or None, not {cache!r}"
-        raise ConfigurationError(msg)
+    if cache is not None and not isinstance(cache, Cache):
+        raise ConfigurationError(f"cache must be a Cache or None, not {cache!r}")
     _Default.chosen = cache
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from dataclasses import fields as dataclass_fields
+from dataclasses import dataclass, field, fields as dataclass_fields, replace
 from datetime import timedelta
 from string import Formatter
 from typing import Any, Final
@@ -53,24 +52,22 @@ def seconds(value: object, name: str, *, zero: bool = False) -> float:
         except OverflowError:
             number = math.inf
     else:
-        msg = f"{name} must be a number of seconds or a timedelta, not {value!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{name} must be a number of seconds or a timedelta, not {value!r}")
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
-        msg = f"{name} must be a finite number of seconds greater than {'or equal to ' if zero else ''}0, not {value!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"{name} must be a finite number of seconds greater than {'or equal to ' if zero else ''}0, not {value!r}"
+        )
     return number
 
 
 def tag_names(tags: object, name: str = "tags") -> tuple[str, ...]:
     """Return ``tags`` as a tuple of distinct non-empty strings; refuse a lone string, which would be its letters."""
     if isinstance(tags, str) or not isinstance(tags, Iterable):
-        msg = f"{name} must be a collection of strings, not {tags!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{name} must be a collection of strings, not {tags!r}")
     names = tuple(dict.fromkeys(tags))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     for tag in names:  # pyright: ignore[reportUnknownVariableType]
         if not isinstance(tag, str) or not tag:
-            msg = f"{name} must be non-empty strings, not {tag!r}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{name} must be non-empty strings, not {tag!r}")
     return names  # pyright: ignore[reportReturnType, reportUnknownVariableType]
 
 
@@ -85,7 +82,7 @@ class CachePolicy:
     The first group is for functions and routes alike, the second for routes only.
     """
 
-    ttl: Seconds | None | Default = DEFAULT
+    ttl: Seconds | Default | None = DEFAULT
     """Seconds a value is fresh; None: until it is invalidated; left out: the cache's ``default_ttl``."""
     stale_while_revalidate: Seconds = 0
     """Seconds after that in which it is served at once while one refresh runs in the background (RFC 5861)."""
@@ -136,40 +133,41 @@ class CachePolicy:
         for name, limit in (("early_refresh", math.inf), ("jitter", 1.0)):
             number = seconds(getattr(self, name), name, zero=True)
             if number > limit:
-                msg = f"{name} must be at most {limit}, not {number}"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"{name} must be at most {limit}, not {number}")
             put(self, name, number)
         put(self, "tags", tag_names(self.tags))
         put(self, "cookies", _names(self.cookies, "cookies"))
         put(self, "query", _names(self.query, "query"))
         put(self, "vary", tuple(name.lower() for name in tag_names(self.vary, "vary")))
-        if not isinstance(self.public, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            msg = f"public must be True or False, not {self.public!r}"
-            raise ConfigurationError(msg)
+        if not isinstance(self.public, bool):
+            raise ConfigurationError(f"public must be True or False, not {self.public!r}")
         for name in ("vary_on", "store_if"):
             value = getattr(self, name)
             if value is not None and not callable(value):
-                msg = f"{name} must be callable, not {value!r}"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"{name} must be callable, not {value!r}")
         if self.public and self.vary_on is not None:
-            msg = "public and vary_on contradict each other: a public response is the same for everyone"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                "public and vary_on contradict each other: a public response is the same for everyone"
+            )
         self._check_statuses()
         if self.max_body_bytes is not None and (
             type(self.max_body_bytes) is not int or self.max_body_bytes < 0
         ):
-            msg = f"max_body_bytes must be a non-negative int, not {self.max_body_bytes!r}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"max_body_bytes must be a non-negative int, not {self.max_body_bytes!r}"
+            )
 
     def _check_statuses(self) -> None:
         try:
             statuses = frozenset(self.statuses)
         except TypeError:
-            msg = f"statuses must be a collection of ints, not {self.statuses!r}"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(
+                f"statuses must be a collection of ints, not {self.statuses!r}"
+            ) from None
         if wrong := statuses - CACHEABLE_STATUSES:
-            msg = f"statuses may only hold {sorted(CACHEABLE_STATUSES)}, not {sorted(map(str, wrong))}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"statuses may only hold {sorted(CACHEABLE_STATUSES)}, not {sorted(map(str, wrong))}"
+            )
         object.__setattr__(self, "statuses", statuses)
 
     def tags_for(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
@@ -181,8 +179,9 @@ class CachePolicy:
         try:
             return tuple([tag.format_map(parameters) if "{" in tag else tag for tag in self.tags])
         except (LookupError, AttributeError, ValueError) as error:
-            msg = f"tags {self.tags!r} cannot be filled in from {sorted(parameters)}: {error!r}"
-            raise ConfigurationError(msg) from error
+            raise ConfigurationError(
+                f"tags {self.tags!r} cannot be filled in from {sorted(parameters)}: {error!r}"
+            ) from error
 
     def check_tags(self, parameters: Iterable[str]) -> None:
         """Raise `ConfigurationError` if a tag names something that is not among ``parameters``."""
@@ -191,12 +190,10 @@ class CachePolicy:
             try:
                 names = [name for _, name, _, _ in Formatter().parse(tag) if name is not None]
             except ValueError as error:
-                msg = f"tag {tag!r} is malformed: {error}"
-                raise ConfigurationError(msg) from error
+                raise ConfigurationError(f"tag {tag!r} is malformed: {error}") from error
             for name in names:
                 if (first := re.split(r"[.\[]", name)[0]) not in known:
-                    msg = f"tag {tag!r} names {first!r}, which is not one of {known}"
-                    raise ConfigurationError(msg)
+                    raise ConfigurationError(f"tag {tag!r} names {first!r}, which is not one of {known}")
 
     def but(self, **changes: Any) -> CachePolicy:
         """Return a copy with ``changes``."""
@@ -209,13 +206,11 @@ class CachePolicy:
         Raises:
             ConfigurationError: ``policy`` is no policy, or a field is unknown or wrong.
         """
-        if policy is not None and not isinstance(policy, CachePolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
-            msg = f"policy must be a CachePolicy, not {policy!r}"
-            raise ConfigurationError(msg)
+        if policy is not None and not isinstance(policy, CachePolicy):
+            raise ConfigurationError(f"policy must be a CachePolicy, not {policy!r}")
         known = {item.name for item in dataclass_fields(cls) if item.init}
         if unknown := fields.keys() - known:
-            msg = f"unknown option {min(unknown)!r}; known are {', '.join(sorted(known))}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"unknown option {min(unknown)!r}; known are {', '.join(sorted(known))}")
         return cls(**fields) if policy is None else policy.but(**fields)
 
     @classmethod
@@ -235,5 +230,6 @@ class CachePolicy:
             return cls(ttl=seconds(value, "cache"), **more)
         if isinstance(value, Mapping):
             return cls(**value, **more)  # pyright: ignore[reportUnknownArgumentType]
-        msg = f"cache must be True, False, seconds, a timedelta or a CachePolicy, not {value!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"cache must be True, False, seconds, a timedelta or a CachePolicy, not {value!r}"
+        )

@@ -43,7 +43,12 @@ class Coder:
         return value
 
     def entry(
-        self, key: str, value: Any, lifetime: Lifetime, stamps: tuple[Stamp, ...] = (), compute_time: float = 0.0
+        self,
+        key: str,
+        value: Any,
+        lifetime: Lifetime,
+        stamps: tuple[Stamp, ...] = (),
+        compute_time: float = 0.0,
     ) -> Entry:
         """Return a new entry of ``value``, created now.
 

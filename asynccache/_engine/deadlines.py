@@ -14,6 +14,7 @@ import sys
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from asynccache._engine.raising import fail
@@ -21,13 +22,15 @@ from asynccache._engine.raising import fail
 __all__ = ["Call", "Deadlines", "Judge"]
 
 _TIMER_SLACK: Final = 0.001
-_EAGER: Final[dict[str, Any]] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+_start: Final[Callable[..., Task[None]]] = (
+    partial(Task[None], eager_start=True) if sys.version_info >= (3, 12) else Task
+)
 
 
 class Call:
     """One call: its name and key for messages, and where it stands."""
 
-    __slots__ = ("deadline", "future", "key", "name", "slot", "task", "ticket", "timeout")
+    __slots__ = ("deadline", "future", "key", "name", "task", "ticket", "timeout")
 
     def __init__(
         self, name: str, key: str | None, future: Future[Any], deadline: float, timeout: float
@@ -39,19 +42,22 @@ class Call:
         self.timeout = timeout
         self.ticket: int | None = None
         """What the judge gave it; None if nobody judges it."""
-        self.slot = False
         self.task: Task[None] | None = None
 
 
 class Judge(Protocol):
     """Decides whether a call may be made, and what its end means."""
 
-    def refusal(self, call: Call) -> Exception | None:
-        """Return why ``call`` should not even wait for a slot, if so."""
+    def hopeless(self) -> bool:
+        """Return True if a call should not even wait for a slot."""
         ...
 
-    def admit(self, call: Call) -> Exception | None:
-        """Give ``call`` its ticket, or return why it is not made."""
+    def admit(self) -> int | None:
+        """Return the ticket of a call, or None if it is not to be made."""
+        ...
+
+    def refused(self, call: Call) -> Exception:
+        """Return what the caller of a call that is not made raises."""
         ...
 
     def no_slot(self, call: Call) -> Exception:
@@ -66,8 +72,8 @@ class Judge(Protocol):
         """Return what the caller of a call that raised ``error`` raises."""
         ...
 
-    def succeeded(self, call: Call) -> None:
-        """Take note that ``call`` returned."""
+    def succeeded(self, ticket: int) -> None:
+        """Take note that the call with ``ticket`` returned."""
         ...
 
     def stuck(self, call: Call) -> None:
@@ -109,17 +115,16 @@ class Deadlines:
             await self._take_slot(call)
         else:
             self._free -= 1
-            call.slot = True
-        refused = self._judge.admit(call)
-        if refused is not None:
-            self._give_back(call)
-            raise refused
+        call.ticket = self._judge.admit()
+        if call.ticket is None:
+            self._give_back()
+            raise self._judge.refused(call)
         self.under_way[call] = None
         if waits:  # its turn came out of order: it needs a timer of its own
             loop.call_at(deadline, self._miss, call)
         elif self._timer is None:
             self._timer = loop.call_at(deadline, self._sweep)
-        call.task = Task(self._perform(call, work, args), loop=loop, **_EAGER)
+        call.task = _start(self._perform(call, work, args), loop=loop)
         return await call.future
 
     async def run_apart(self, timeout: float, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -128,7 +133,7 @@ class Deadlines:
         call = Call(name, None, self.loop.create_future(), deadline, timeout)
         self.under_way[call] = None
         timer = self.loop.call_at(deadline, self._miss, call)
-        call.task = Task(self._perform(call, work, ()), loop=self.loop, **_EAGER)
+        call.task = _start(self._perform(call, work, ()), loop=self.loop)
         try:
             return await call.future
         finally:
@@ -154,17 +159,21 @@ class Deadlines:
                 raise
         else:
             if self._end(call):
-                self._judge.succeeded(call)
+                if call.ticket is not None:
+                    self._judge.succeeded(call.ticket)
                 if not call.future.done():
                     call.future.set_result(result)
 
     def _end(self, call: Call) -> bool:
         """Take ``call`` off the books; False if it ended too late for anyone to care."""
-        if call not in self.under_way:
+        if self.under_way.pop(call, self) is self:
             self.late.pop(call, None)
             return False
-        del self.under_way[call]
-        self._give_back(call)
+        if call.ticket is not None:
+            if self._waiting:
+                self._give_back()
+            else:
+                self._free += 1
         return True
 
     # -- deadlines --------------------------------------------------------------------------------------
@@ -203,19 +212,16 @@ class Deadlines:
     # -- slots ------------------------------------------------------------------------------------------
 
     async def _take_slot(self, call: Call) -> None:
-        refused = self._judge.refusal(call)
-        if refused is not None:
-            raise refused
+        if self._judge.hopeless():
+            raise self._judge.refused(call)
         turn: Future[None] = self.loop.create_future()
         self._waiting.append(turn)
         timer = self.loop.call_at(call.deadline, self._give_up, turn, call)
         try:
             await turn
-            call.slot = True
         except CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                call.slot = True  # it was handed over at the moment its taker left
-                self._give_back(call)
+                self._give_back()  # it was handed over at the moment its taker left
             raise
         finally:
             timer.cancel()
@@ -224,11 +230,8 @@ class Deadlines:
         if not turn.done():
             turn.set_exception(self._judge.no_slot(call))
 
-    def _give_back(self, call: Call) -> None:
-        """Pass the call's slot to the next in line."""
-        if not call.slot:
-            return
-        call.slot = False
+    def _give_back(self) -> None:
+        """Pass a slot to the next in line."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

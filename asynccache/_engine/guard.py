@@ -312,7 +312,7 @@ class Guard(Wrapper):
             self._remove,
             lambda prefix: self._run("clear", prefix, self._inner.clear, prefix),
             bulk=isinstance(self.backend, SupportsMany),
-            hopeless=self._is_open,
+            hopeless=self.hopeless,
             retry_seconds=self._retry_seconds,
         )
         return _Lane(Deadlines(loop, self._timeout, self._max_concurrency, self), replay)
@@ -342,19 +342,16 @@ class Guard(Wrapper):
 
     # -- the judge of `Deadlines` -----------------------------------------------------------------------
 
-    def refusal(self, call: Call) -> Exception | None:
-        """Refuse while the circuit is open."""
-        return self._refused(call) if self._is_open() else None
-
-    def admit(self, call: Call) -> Exception | None:
-        """Let the breaker decide."""
-        call.ticket = self._breaker.enter(self._clock())
-        return self._refused(call) if call.ticket is None else None
-
-    def _is_open(self) -> bool:
+    def hopeless(self) -> bool:
+        """Return True while the circuit is open."""
         return self._breaker.wait(self._clock()) > 0.0
 
-    def _refused(self, call: Call) -> Exception:
+    def admit(self) -> int | None:
+        """Let the breaker decide."""
+        return self._breaker.enter(self._clock())
+
+    def refused(self, call: Call) -> Exception:
+        """Tell that the circuit is open."""
         return CircuitOpenError("left alone after repeated failures", backend=self._name, key=call.key)
 
     def no_slot(self, call: Call) -> Exception:
@@ -384,10 +381,9 @@ class Guard(Wrapper):
                     self._breaker.abstained(call.ticket, self._clock())
         return raised
 
-    def succeeded(self, call: Call) -> None:
+    def succeeded(self, ticket: int) -> None:
         """Close the circuit; a store that answers can be told what it missed."""
-        if call.ticket is not None:
-            self._breaker.succeeded(call.ticket)
+        self._breaker.succeeded(ticket)
         if self._owed.pending:
             self._lane().replay.now()
 

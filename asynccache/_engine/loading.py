@@ -116,7 +116,7 @@ class Loader:
             self.refresh(job)  # keeps the computation going when this waiter leaves
             async with asyncio.timeout(timeout):
                 return self._take(await self._fly(job), job.type)
-        except Exception:  # noqa: BLE001  (whatever the loader raised: that is what stale_if_error is for)
+        except Exception:
             logger.warning("serving a stale value of %s", job.key, exc_info=True)
             self._note_hit(entry, stale=True)
             return fallback
@@ -171,7 +171,7 @@ class Loader:
                     return entry
             if not lease.held_by_other or stopwatch() > give_up:
                 return lease
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _POLL_LAST)
             lease = await self.store.acquire(job.key)
 

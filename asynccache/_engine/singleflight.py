@@ -97,8 +97,7 @@ class SingleFlight:
             flight.waiters[waiter] = None  # before the start: an eager task may land at once
             self._start(flight, work)
         elif flight in _within.get():
-            msg = f"computing {key!r} needs its own result"
-            raise CacheError(msg)
+            raise CacheError(f"computing {key!r} needs its own result")
         else:
             flight.waiters[waiter] = None
         try:

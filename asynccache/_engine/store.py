@@ -198,7 +198,7 @@ class EntryStore:
         else:
             raw = await self._read(keys)
             found = {key: self._stamp(raw, key) or await self._plant(key) for key in keys}
-            if random.random() < _RENEWAL:  # noqa: S311  (no secret)
+            if random.random() < _RENEWAL:
                 await self._renew(keys)
         known = {key: stamp for key, stamp in found.items() if stamp is not None}
         return stamps_of(hard, known) if len(known) == len(keys) else None
@@ -229,7 +229,9 @@ class EntryStore:
         """Make every entry that carries one of ``tags`` dead (or stale); False if the store failed."""
         hard = self.tag_keys(tags)
         self.runs.void_tags(hard)
-        keys = [key for key in stamp_keys(hard) if ("~" in key.removeprefix(self.namespace.prefix)[:1]) is soft]
+        keys = [
+            key for key in stamp_keys(hard) if ("~" in key.removeprefix(self.namespace.prefix)[:1]) is soft
+        ]
         done = await self._remove_all(keys)
         for tag in tags:
             self.emit(events.Invalidated(f"#{tag}", soft=soft))
@@ -323,10 +325,14 @@ class EntryStore:
         existing = await self.find(entry.key)
         if existing is not None and self.clock() < existing.fresh_until:
             return False
-        if self.local is not None:  # nothing awaited since the look-up (a local find does not suspend): atomic
+        if (
+            self.local is not None
+        ):  # nothing awaited since the look-up (a local find does not suspend): atomic
             return await self.write(entry)
         if existing is not None or self._too_large(entry):
-            await self.remove((entry.key,))  # expired by its own judgement, or refused; the store may still hold it
+            await self.remove(
+                (entry.key,)
+            )  # expired by its own judgement, or refused; the store may still hold it
         if self._too_large(entry):
             return self._refuse(entry, "too_large")
         assert isinstance(backend, SupportsAdd)  # noqa: S101
@@ -339,8 +345,9 @@ class EntryStore:
         if not isinstance(backend, SupportsIncrement):
             raise self._absent("incr")
         if self._sealer is not None:
-            msg = "incr needs a plain number in the store: it is not available with encryption_keys"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                "incr needs a plain number in the store: it is not available with encryption_keys"
+            )
         await settled(self.runs.void_key(key))
         try:
             return await backend.incr(key, delta, initial=initial, ttl=ttl)

@@ -19,7 +19,17 @@ from typing import Final
 
 from asynccache._engine.entry import Entry
 
-__all__ = ["STAMP_TTL", "Liveness", "Stamp", "liveness", "new_stamp", "soft_key", "stamp_in", "stamp_keys", "stamps_of"]
+__all__ = [
+    "STAMP_TTL",
+    "Liveness",
+    "Stamp",
+    "liveness",
+    "new_stamp",
+    "soft_key",
+    "stamp_in",
+    "stamp_keys",
+    "stamps_of",
+]
 
 STAMP_TTL: Final = 30 * 86400.0
 """Seconds a store keeps a stamp that nobody renews; entries that carry it die with it."""

@@ -30,7 +30,7 @@ def from_url(url: str, **options: Any) -> CacheBackendProtocol:
         ConfigurationError: the scheme or an option is unknown or malformed. Passwords are never shown.
         MissingDependencyError: the store's driver is not installed.
     """
-    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(url, str):
         raise ConfigurationError(f"a store's URL must be a str, not {type(url).__name__}")
     scheme, separator, _ = url.partition("://")
     scheme = scheme.lower()

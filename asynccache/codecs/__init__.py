@@ -52,5 +52,6 @@ def codec_named(name: str) -> Codec:
         case "pickle":
             return PickleCodec()
         case _:
-            msg = f"codec must be msgpack, json, pydantic, raw, pickle or a Codec object, not {name!r}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"codec must be msgpack, json, pydantic, raw, pickle or a Codec object, not {name!r}"
+            )

@@ -42,12 +42,10 @@ class Compressor:
 
     def __init__(self, *, max_value_bytes: int, level: int = 3, min_bytes: int = 1024) -> None:
         if type(level) is not int or not 1 <= level <= 19:
-            msg = f"level must be an int from 1 to 19, not {level!r}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"level must be an int from 1 to 19, not {level!r}")
         for name, value in (("min_bytes", min_bytes), ("max_value_bytes", max_value_bytes)):
             if type(value) is not int or value < 0:
-                msg = f"{name} must be a non-negative int, not {value!r}"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"{name} must be a non-negative int, not {value!r}")
         self._zstd = _zstd()
         self.level = level
         self.min_bytes = min_bytes
@@ -80,14 +78,11 @@ class Compressor:
             # One byte more than allowed, and no more, tells "too large" from "exactly full".
             payload: bytes = reader.decompress(data, max_length=self.max_value_bytes + 1)
         except self._zstd.ZstdError as exc:
-            msg = "zstd cannot decompress the stored bytes"
-            raise CodecError(msg) from exc
+            raise CodecError("zstd cannot decompress the stored bytes") from exc
         if len(payload) > self.max_value_bytes:
-            msg = f"the stored bytes decompress to more than {self.max_value_bytes} bytes"
-            raise CodecError(msg)
+            raise CodecError(f"the stored bytes decompress to more than {self.max_value_bytes} bytes")
         if not reader.eof or reader.unused_data:
-            msg = "the stored bytes are not one whole zstd frame"
-            raise CodecError(msg)
+            raise CodecError("the stored bytes are not one whole zstd frame")
         return payload
 
     def __repr__(self) -> str:

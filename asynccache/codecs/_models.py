@@ -35,8 +35,7 @@ def dump(mode: Literal["python", "json"]) -> Callable[[Any], Any]:
             return value.model_dump(mode=mode, round_trip=True, by_alias=False, warnings="error")
         if isinstance(value, _AS_TEXT) or _is_url(cls):
             return str(value)
-        msg = f"Encoding objects of type {cls.__qualname__} is unsupported"
-        raise NotImplementedError(msg)
+        raise NotImplementedError(f"Encoding objects of type {cls.__qualname__} is unsupported")
 
     return enc_hook
 
@@ -51,8 +50,7 @@ def restore(cls: Any, data: Any) -> Any:
             return cls(data)
         if isinstance(data, cls):
             return data
-    msg = f"cannot make {cls!r}"
-    raise NotImplementedError(msg)
+    raise NotImplementedError(f"cannot make {cls!r}")
 
 
 def _is_url(cls: type) -> bool:

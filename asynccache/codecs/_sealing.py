@@ -97,16 +97,14 @@ class AESGCMSealer:
 def _secrets(keys: object) -> dict[bytes, bytes]:
     """Return the keys by id, in their order."""
     if not isinstance(keys, (list, tuple)) or not keys:
-        msg = "encryption keys must be a non-empty list of keys"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("encryption keys must be a non-empty list of keys")
     listed: tuple[object, ...] = tuple(keys)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     found: dict[bytes, bytes] = {}
     for number, key in enumerate(listed, 1):
         secret = _key_bytes(key, number)
         key_id = blake2b(secret, digest_size=_ID, person=b"asynccache id").digest()
         if key_id in found:
-            msg = f"encryption key {number} is there twice"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"encryption key {number} is there twice")
         found[key_id] = secret
     return found
 

@@ -52,8 +52,7 @@ class Serializer:
         self._decompressor = compressor
         for name in self._codecs:
             if not name or name == COUNTER or "+" in name:
-                msg = f"a codec cannot be named {name!r}"
-                raise ConfigurationError(msg)
+                raise ConfigurationError(f"a codec cannot be named {name!r}")
 
     def encode(self, value: Any, *, counters: bool = False) -> tuple[str, bytes]:
         """Return the codec field and the payload of an entry.
@@ -92,8 +91,7 @@ class Serializer:
         name = codec.removesuffix(Compressor.suffix)
         reader = self._codecs.get(name)
         if reader is None:
-            msg = f"codec {codec!r} is not configured"
-            raise CodecError(msg)
+            raise CodecError(f"codec {codec!r} is not configured")
         if name != codec:
             payload = self._decompress(payload)
         return reader.decode(payload, type)

@@ -110,7 +110,9 @@ class Exchange:
         tags = policy.tags_for(parameters or self.scope.get("path_params") or {})
         if policy.public:
             self._middleware.remember_public(self.asked.url, policy, wanted.url)
-        attempt = Attempt(policy, self._middleware.lifetime(policy), wanted, tags, shared_only=reason is not None)
+        attempt = Attempt(
+            policy, self._middleware.lifetime(policy), wanted, tags, shared_only=reason is not None
+        )
         return await (self._refresh(attempt) if self.refreshing else self._resolve(attempt))
 
     async def early(self, policy: CachePolicy, url: str) -> Reply | None:
@@ -281,7 +283,11 @@ class Exchange:
         now = self.cache.entries.clock()
         if self.cache.entries.settings.observers:
             self.cache.entries.emit(events.Hit(entry.key, now - entry.created, stale))
-        member = cache_status.hit(entry.fresh_until - now, stale=stale) if self._middleware.http.cache_status else None
+        member = (
+            cache_status.hit(entry.fresh_until - now, stale=stale)
+            if self._middleware.http.cache_status
+            else None
+        )
         return self._replay(entry, response, member)
 
     def _collapsed(self, answer: Shared) -> Reply:

@@ -66,13 +66,13 @@ class CacheMiddleware:
         ConfigurationError: both or the wrong kind of ``config`` and ``cache``.
     """
 
-    def __init__(self, app: ASGIApp, config: CacheConfig | None = None, *, cache: Cache | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, config: CacheConfig | None = None, *, cache: Cache | None = None
+    ) -> None:
         if config is not None and cache is not None:
-            msg = "give either config or cache: a cache has its config already"
-            raise ConfigurationError(msg)
-        if cache is not None and not isinstance(cache, Cache):  # pyright: ignore[reportUnnecessaryIsInstance]
-            msg = f"cache must be a Cache, not {cache!r}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError("give either config or cache: a cache has its config already")
+        if cache is not None and not isinstance(cache, Cache):
+            raise ConfigurationError(f"cache must be a Cache, not {cache!r}")
         self.app = app
         self.cache = Cache(config) if cache is None else cache
         self.http = self.cache.config.http
@@ -225,5 +225,7 @@ class CacheMiddleware:
         if reason in ("head", "request") or (id(policy), reason) in self._warned:
             return
         self._warned.add((id(policy), reason))
-        advice = _ADVICE.get(reason, f"list {reason!r} in vary= if the application reads it, or drop it at the proxy")
+        advice = _ADVICE.get(
+            reason, f"list {reason!r} in vary= if the application reads it, or drop it at the proxy"
+        )
         logger.warning("%s %s is not cached: %s; %s", scope["method"], scope["path"], reason, advice)

@@ -106,7 +106,7 @@ class Production:
         found = self.found
         give_up = stopwatch() + store.settings.lease_ttl
         while self.lease.held_by_other and stopwatch() < give_up:
-            await asyncio.sleep(_POLL * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
+            await asyncio.sleep(_POLL * random.uniform(0.5, 1.0))
             found = await responses.find(self._attempt.wanted, self._attempt.tags)
             if _age(found) != _age(self.found):
                 break  # somebody stored a new one
@@ -185,7 +185,9 @@ class Production:
         responses.store.tally.computed += 1
         stored = False
         if self.stamps is not None:
-            stored = await responses.fill(self.found, self._attempt.wanted, names, entry, self.run, self.lease)
+            stored = await responses.fill(
+                self.found, self._attempt.wanted, names, entry, self.run, self.lease
+            )
         self._end(Shared(entry, response, names, self._attempt.wanted))
         await self.release()
         head, self._head = self._head, None

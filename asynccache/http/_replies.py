@@ -10,8 +10,8 @@ from asynccache.http import cache_status
 from asynccache.http._recorder import Recording
 from asynccache.http._rfc9111.fields import Headers, field_values, http_date
 from asynccache.http._rfc9111.freshness import client_cache_control, current_age, initial_age
-from asynccache.http._rfc9111.storing import is_shared, replayable
 from asynccache.http._rfc9111.stored import StoredResponse
+from asynccache.http._rfc9111.storing import is_shared, replayable
 from asynccache.http._rfc9111.validation import make_etag, not_modified, not_modified_fields
 from asynccache.policy import CachePolicy, seconds
 
@@ -66,7 +66,9 @@ def replay(
     return Reply(response.status, [*response.headers, *own], b"" if method == "HEAD" else response.body)
 
 
-def added_fields(headers: Headers, policy: CachePolicy, body: bytes | None, status: int) -> list[tuple[bytes, bytes]]:
+def added_fields(
+    headers: Headers, policy: CachePolicy, body: bytes | None, status: int
+) -> list[tuple[bytes, bytes]]:
     """Return the fields that a response of a marked route lacks: an ETag (if ``body`` is known) and Cache-Control."""
     names = {name.lower() for name, _ in headers}
     added: list[tuple[bytes, bytes]] = []
@@ -80,7 +82,12 @@ def added_fields(headers: Headers, policy: CachePolicy, body: bytes | None, stat
 
 
 def stored_response(
-    recording: Recording, added: Sequence[tuple[bytes, bytes]], *, public: bool, request_time: float, response_time: float
+    recording: Recording,
+    added: Sequence[tuple[bytes, bytes]],
+    *,
+    public: bool,
+    request_time: float,
+    response_time: float,
 ) -> StoredResponse:
     """Return what to store of a complete recording.
 

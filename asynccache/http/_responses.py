@@ -13,7 +13,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from asynccache._engine.coding import Coder
-from asynccache._engine.entry import MISSING, Entry
+from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.runs import Run
 from asynccache._engine.store import EntryStore, Lease
@@ -145,7 +145,9 @@ class ResponseCache:
         """Count the variants of a URL: somebody may be trying out header values."""
         variants = self._variants.setdefault(url, set())
         if len(variants) >= MAX_VARIANTS and key not in variants:
-            alive = {known for known in variants if self.store.local is None or self.store.peek(known) is not None}
+            alive = {
+                known for known in variants if self.store.local is None or self.store.peek(known) is not None
+            }
             variants &= alive
             if len(variants) >= MAX_VARIANTS:
                 return False

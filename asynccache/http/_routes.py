@@ -15,6 +15,7 @@ __all__ = ["MarkedApp", "current_exchange"]
 
 logger = logging.getLogger("asynccache")
 
+
 def current_exchange() -> Exchange | None:
     """Return the exchange of the request being handled; None outside of one, or without a middleware."""
     context = current.get()
@@ -30,7 +31,9 @@ class MarkedApp:
         connect: Makes of a scope what ``policy.vary_on`` is called with; left out: the scope itself.
     """
 
-    def __init__(self, app: ASGIApp, policy: CachePolicy, connect: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, policy: CachePolicy, connect: Callable[[Any], Any] | None = None
+    ) -> None:
         self.app = app
         self.policy = policy
         self._connect = connect

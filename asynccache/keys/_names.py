@@ -32,19 +32,16 @@ def check_key(key: object, name: str = "key") -> str:
         InvalidKeyError: it is empty or has lone surrogates, which UTF-8 cannot encode.
     """
     if not isinstance(key, str):
-        msg = f"{name} must be a str, not {type(key).__name__}"
-        raise TypeError(msg)
+        raise TypeError(f"{name} must be a str, not {type(key).__name__}")
     if type(key) is not str:
         key = str.__str__(key)
     if not key:
-        msg = f"{name} must not be empty"
-        raise InvalidKeyError(msg)
+        raise InvalidKeyError(f"{name} must not be empty")
     if not key.isascii():
         try:
             key.encode()
         except UnicodeEncodeError:
-            msg = f"{name} {key!r} has lone surrogates, which UTF-8 cannot encode"
-            raise InvalidKeyError(msg) from None
+            raise InvalidKeyError(f"{name} {key!r} has lone surrogates, which UTF-8 cannot encode") from None
     return key
 
 
@@ -61,13 +58,13 @@ def percent(text: str) -> str:
 def _segment(name: object) -> str:
     """Return ``name`` as a segment, free of every character that has a meaning in a full key."""
     if not isinstance(name, str) or not name:
-        msg = f"a namespace must be a non-empty str, not {name!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"a namespace must be a non-empty str, not {name!r}")
     try:
         return _UNSAFE.sub(lambda match: percent(match[0]), name)
     except UnicodeEncodeError:
-        msg = f"namespace {name!r} has lone surrogates, which UTF-8 cannot encode"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(
+            f"namespace {name!r} has lone surrogates, which UTF-8 cannot encode"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -91,8 +88,7 @@ class Namespace:
 
     def __init__(self, *segments: str) -> None:
         if not segments:
-            msg = "a namespace needs at least one name"
-            raise ConfigurationError(msg)
+            raise ConfigurationError("a namespace needs at least one name")
         prefix = "".join(_segment(name) + ":" for name in segments)
         put = object.__setattr__
         put(self, "segments", tuple(str.__str__(name) for name in segments))
@@ -124,8 +120,7 @@ def split(full_key: str) -> tuple[Namespace, Kind, str]:
         else:
             if namespace.prefix == prefix:
                 return namespace, _SIGILS[sigil], name
-    msg = f"{full_key!r} is not a key of asynccache"
-    raise InvalidKeyError(msg)
+    raise InvalidKeyError(f"{full_key!r} is not a key of asynccache")
 
 
 def describe(full_key: str) -> str:

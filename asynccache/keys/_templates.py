@@ -36,8 +36,7 @@ class _Field:
             for attribute in self.attributes:
                 value = getattr(value, attribute)
         except (KeyError, AttributeError) as exc:
-            msg = f"template field {self.source} has no value"
-            raise InvalidKeyError(msg) from exc
+            raise InvalidKeyError(f"template field {self.source} has no value") from exc
         text = value if type(value) is str else _plain(value, self.source)
         if self.stop:
             text = text.replace("%", "%25").replace(self.stop, percent(self.stop))
@@ -54,8 +53,7 @@ def _plain(value: object, source: str) -> str:
         try:
             return int.__repr__(value)
         except ValueError:  # more digits than sys.get_int_max_str_digits()
-            msg = f"template field {source} is too large a number for a key"
-            raise InvalidKeyError(msg) from None
+            raise InvalidKeyError(f"template field {source} is too large a number for a key") from None
     msg = (
         f"template field {source} is of type {type(value).__qualname__}; a template takes str, int, bool, "
         "None, UUID, Enum and dates: name an attribute like {item.id}, or give a function as key="
@@ -106,8 +104,7 @@ class KeyTemplate:
 def _parse(template: object, parameters: tuple[str, ...]) -> tuple[tuple[_Field, ...], str]:
     """Return the fields of ``template`` and the text after the last."""
     if not isinstance(template, str) or not template:
-        msg = f"a template must be a non-empty str, not {template!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"a template must be a non-empty str, not {template!r}")
     fields: list[_Field] = []
     text = ""
     for literal, name in _pieces(template):
@@ -117,8 +114,7 @@ def _parse(template: object, parameters: tuple[str, ...]) -> tuple[tuple[_Field,
         parameter, *attributes = name.split(".")
         if parameter not in parameters:
             known = ", ".join(parameters) or "none"
-            msg = f"template {template!r}: unknown field {{{name}}}; known are: {known}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"template {template!r}: unknown field {{{name}}}; known are: {known}")
         if fields:
             fields[-1] = _ended(fields[-1], text, template)
         fields.append(_Field(text, f"{{{name}}}", parameter, tuple(attributes)))
@@ -130,8 +126,9 @@ def _ended(part: _Field, separator: str, template: str) -> _Field:
     """Return ``part`` ended by the first character of ``separator``."""
     # Letters and digits would appear in the percent-encoding of what they separate.
     if not separator or separator[0] == "%" or separator[0].isalnum():
-        msg = f"template {template!r}: put a separator such as ':' right after {part.source}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"template {template!r}: put a separator such as ':' right after {part.source}"
+        )
     return replace(part, stop=separator[0])
 
 
@@ -140,8 +137,7 @@ def _pieces(template: str) -> Iterator[tuple[str, str | None]]:
     try:
         pieces: list[tuple[str, Any, Any, Any]] = list(string.Formatter().parse(template))
     except ValueError as exc:
-        msg = f"template {template!r}: {exc}; write {{{{ and }}}} for braces"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"template {template!r}: {exc}; write {{{{ and }}}} for braces") from None
     for literal, name, spec, conversion in pieces:
         if name is not None and (
             spec or conversion or not all(part.isidentifier() for part in name.split("."))

@@ -69,8 +69,7 @@ def _integer(value: int, _: int = 0) -> str:
 
 def _deeper(depth: int) -> int:
     if depth >= _DEPTH:
-        msg = f"it is nested more than {_DEPTH} levels deep, or contains itself"
-        raise Unkeyable(msg)
+        raise Unkeyable(f"it is nested more than {_DEPTH} levels deep, or contains itself")
     return depth + 1
 
 
@@ -96,8 +95,7 @@ def _zone(zone: tzinfo | None) -> str:
         return ""
     text = str(zone)
     if " at 0x" in text:
-        msg = f"the time zone {_class(type(zone))} has no name"
-        raise Unkeyable(msg)
+        raise Unkeyable(f"the time zone {_class(type(zone))} has no name")
     if type(zone) is timezone:
         return f", {_quote(text)}"
     return f", {_class(type(zone))}({_quote(text)})"
@@ -162,13 +160,11 @@ def _other(value: object, depth: int) -> str:
         return f"{name}{encode(tuple(value), depth)}"  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     state = None if isinstance(value, _BUILT_IN) else _state(value)
     if state is None:
-        msg = f"{name} has no identity that another process would recognise"
-        raise Unkeyable(msg)
+        raise Unkeyable(f"{name} has no identity that another process would recognise")
     try:
         return name + _mapping(state, depth)
     except Unkeyable as exc:
-        msg = f"in {name}, {exc}" if depth == 0 else str(exc)
-        raise Unkeyable(msg) from None
+        raise Unkeyable(f"in {name}, {exc}" if depth == 0 else str(exc)) from None
 
 
 def _state(value: object) -> dict[str, object] | None:

@@ -72,6 +72,7 @@ class CacheConformance(FacadeValues, FacadeWriting, FacadeLoading, FacadeInvalid
     """The meaning of `Cache`, as tests, over any store and configuration. Inherit, override ``backend``, run.
 
     Attributes are those of `BackendConformance`, and ``options``: what `CacheConfig` is given beside the
-    store, the clock and the namespace (codec, compression, encryption keys ...). Where that is not enough,
-    override the fixture ``config``; its ``clock`` must be ``self.clock`` if that is set.
+    store, the clock and the namespace (codec, compression, encryption keys ...), and ``cache_type`` for a
+    subclass of `Cache`. Where that is not enough, override the fixture ``config``; its ``clock`` must be
+    ``self.clock`` if that is set.
     """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from fastapi import Depends
+
 from asynccache import Cache
 from asynccache_fastapi._application import APIRouter, FastAPI
 from asynccache_fastapi._middleware import CacheMiddleware
 from asynccache_starlette import cache_response, get_cache
-from fastapi import Depends
 
 __all__ = ["APIRouter", "CacheDep", "CacheMiddleware", "FastAPI", "cache_response", "get_cache"]
 

@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import fastapi
+from starlette.middleware import Middleware
+
 from asynccache import Cache, CacheConfig, CachePolicy
 from asynccache_fastapi._middleware import CacheMiddleware
 from asynccache_starlette import cache_response
 from asynccache_starlette._application import with_cache
-from starlette.middleware import Middleware
 
 __all__ = ["APIRouter", "FastAPI"]
 

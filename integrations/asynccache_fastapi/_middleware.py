@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from asynccache import http
-from asynccache_starlette._middleware import audit, endpoints_of
 from fastapi import routing
 from starlette.routing import compile_path
+
+from asynccache import http
+from asynccache_starlette._middleware import audit, endpoints_of
 
 __all__ = ["CacheMiddleware"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from asynccache import Cache, CacheConfig
-from asynccache_starlette._middleware import CacheMiddleware
 from starlette import applications
 from starlette.middleware import Middleware
+
+from asynccache import Cache, CacheConfig
+from asynccache_starlette._middleware import CacheMiddleware
 
 __all__ = ["Starlette", "with_cache"]
 

@@ -9,12 +9,13 @@ from functools import wraps
 from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from asynccache import DEFAULT, Cache, CachePolicy, ConfigurationError
-from asynccache.http import SCOPE_KEY, Reply, current_exchange
-from asynccache.policy import Default, Seconds
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+
+from asynccache import DEFAULT, Cache, CachePolicy, ConfigurationError
+from asynccache.http import SCOPE_KEY, Reply, current_exchange
+from asynccache.policy import Default, Seconds
 
 __all__ = ["ReplayedResponse", "cache_response", "get_cache", "marked_endpoints"]
 
@@ -40,7 +41,7 @@ def cache_response(
     endpoint: E | None = None,
     /,
     *,
-    ttl: Seconds | None | Default = DEFAULT,
+    ttl: Seconds | Default | None = DEFAULT,
     tags: Iterable[str] = (),
     policy: CachePolicy | None = None,
     **options: Any,
@@ -76,11 +77,11 @@ def cache_response(
 def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Awaitable[Any]]:
     plain = inspect.unwrap(function)
     if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
-        msg = f"cache_response must be put on a function, not on {function!r}; for classes use Route(..., cache=)"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"cache_response must be put on a function, not on {function!r}; for classes use Route(..., cache=)"
+        )
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
-        msg = f"{function.__qualname__} is a stream (it yields): streams are never cached"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{function.__qualname__} is a stream (it yields): streams are never cached")
     asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(plain)
     told = False
 
@@ -91,7 +92,9 @@ def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., 
         if exchange is None:
             if not told:
                 told = True
-                logger.warning("%s is not cached: the application has no CacheMiddleware", function.__qualname__)
+                logger.warning(
+                    "%s is not cached: the application has no CacheMiddleware", function.__qualname__
+                )
             return await _call(function, asynchronous, args, kwargs)
         scope = exchange.scope
         reply = await exchange.lookup(policy, {**scope.get("path_params", {}), **kwargs}, Request(scope))
@@ -123,7 +126,8 @@ def get_cache(connection: HTTPConnection) -> Cache:
     """
     context = connection.scope.get(SCOPE_KEY)
     if context is None:
-        msg = "the application has no CacheMiddleware: pass cache=CacheConfig(...) or add the middleware"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            "the application has no CacheMiddleware: pass cache=CacheConfig(...) or add the middleware"
+        )
     cache: Cache = context.cache
     return cache

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from inspect import signature, unwrap
 from typing import Any
 
+from starlette.routing import BaseRoute, Mount, Route
+
 from asynccache import http
 from asynccache_starlette._endpoints import marked_endpoints
-from starlette.routing import BaseRoute, Mount, Route
 
 __all__ = ["CacheMiddleware", "audit", "endpoints_of"]
 

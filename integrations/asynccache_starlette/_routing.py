@@ -8,11 +8,12 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from starlette import routing
+from starlette.requests import Request
+
 from asynccache import CachePolicy
 from asynccache.http import MarkedApp
 from asynccache_starlette._endpoints import cache_response
-from starlette import routing
-from starlette.requests import Request
 
 __all__ = ["Route"]
 
@@ -32,7 +33,7 @@ class Route(routing.Route):
         path: str,
         endpoint: Callable[..., Any],
         *,
-        cache: CachePolicy | float | timedelta | bool | None = None,  # noqa: FBT001
+        cache: CachePolicy | float | timedelta | bool | None = None,
         **options: Any,
     ) -> None:
         policy = CachePolicy.of(cache)

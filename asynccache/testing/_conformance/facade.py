@@ -24,6 +24,9 @@ class Facade(Section):
     options: ClassVar[Mapping[str, Any]] = {}
     """Arguments for `CacheConfig` beside the store, the clock and the namespace."""
 
+    cache_type: ClassVar[type[Cache]] = Cache
+    """A subclass of `Cache` of your own, if there is one."""
+
     if TYPE_CHECKING:
         config: Any
     else:
@@ -37,8 +40,15 @@ class Facade(Section):
     @pytest_asyncio.fixture
     async def cache(self, config: CacheConfig) -> AsyncIterator[Cache]:
         """Give an open cache."""
-        async with Cache(config) as cache:
+        async with self.cache_type(config) as cache:
             yield cache
+
+    @pytest_asyncio.fixture
+    async def elsewhere(self, cache: Cache, config: CacheConfig) -> AsyncIterator[Cache]:
+        """Give a second cache on the same store: what another process has."""
+        other = self.cache_type(config)
+        yield other
+        await other.aclose()
 
     @pytest.fixture
     def spy(self, config: CacheConfig) -> Spy:
@@ -50,5 +60,5 @@ class Facade(Section):
     @pytest_asyncio.fixture
     async def watched(self, config: CacheConfig, spy: Spy) -> AsyncIterator[Cache]:
         """Give an open cache over ``spy``."""
-        async with Cache(config.but(backend=spy)) as cache:
+        async with self.cache_type(config.but(backend=spy)) as cache:
             yield cache

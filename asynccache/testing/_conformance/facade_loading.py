@@ -17,6 +17,8 @@ from asynccache.testing._conformance.facade import Facade
 __all__ = ["FacadeLoading"]
 
 PATIENCE: Final = 10.0
+JOINING: Final = 0.1
+"""Seconds in which a caller has certainly asked the store and joined the computation."""
 
 
 class Loader:
@@ -115,7 +117,7 @@ class FacadeLoading(Facade):
         leader = asyncio.create_task(cache.get_or_set("k", load))
         await asyncio.wait_for(load.started.wait(), PATIENCE)
         followers = [asyncio.create_task(cache.get_or_set("k", load)) for _ in range(5)]
-        await asyncio.sleep(0)
+        await asyncio.sleep(JOINING)
         leader.cancel()
         await asyncio.wait({leader})
         assert leader.cancelled()
@@ -192,18 +194,81 @@ class FacadeLoading(Facade):
         load.go.clear()
         caller = asyncio.create_task(cache.get_or_set("k", load, tags=["t"]))
         await asyncio.wait_for(load.started.wait(), PATIENCE)
+        left = await self.interfere(cache, how)
+        load.go.set()
+        await asyncio.wait_for(caller, PATIENCE)
+        assert await cache.get("k") == left
+
+    @pytest.mark.parametrize("how", ["delete", "delete_many", "set", "set_many", "tag", "clear"])
+    async def test_nothing_outdated_is_stored_from_elsewhere(
+        self, cache: Cache, elsewhere: Cache, how: str
+    ) -> None:
+        """The same where the one who removes or replaces is another process."""
+        if how != "tag" and not cache.capabilities.leases:
+            pytest.skip("needs leases")
+        load = Loader(self.wrap)
+        load.go.clear()
+        caller = asyncio.create_task(cache.get_or_set("k", load, tags=["t"]))
+        await asyncio.wait_for(load.started.wait(), PATIENCE)
+        left = await self.interfere(elsewhere, how)
+        load.go.set()
+        await asyncio.wait_for(caller, PATIENCE)
+        for each in (cache, elsewhere):
+            assert await each.get("k") == left
+
+    async def interfere(self, cache: Cache, how: str) -> Any:
+        """Replace or remove "k", and return what must be there afterwards."""
         new = self.wrap("new")
-        await {
+        ways: dict[str, Callable[[], Awaitable[object]]] = {
             "delete": lambda: cache.delete("k"),
             "delete_many": lambda: cache.delete_many(["k", "other"]),
             "set": lambda: cache.set("k", new),
             "set_many": lambda: cache.set_many({"k": new}),
             "tag": lambda: cache.invalidate_tags("t"),
             "clear": cache.clear,
-        }[how]()
+        }
+        await ways[how]()
+        return new if how.startswith("set") else None
+
+    async def test_one_run_in_two_processes(self, cache: Cache, elsewhere: Cache) -> None:
+        """With leases two processes that miss at once run the loader once, and both get its result."""
+        if not cache.capabilities.leases:
+            pytest.skip("needs leases")
+        load = Loader(self.wrap)
+        load.go.clear()
+        first = asyncio.create_task(cache.get_or_set("k", load))
+        await asyncio.wait_for(load.started.wait(), PATIENCE)
+        second = asyncio.create_task(elsewhere.get_or_set("k", load))
+        await asyncio.sleep(JOINING)
         load.go.set()
-        await asyncio.wait_for(caller, PATIENCE)
-        assert await cache.get("k") == (new if how.startswith("set") else None)
+        async with asyncio.timeout(PATIENCE):
+            assert (await first, await second) == (self.run(1), self.run(1))
+        assert load.runs == 1
+
+    async def test_failure_frees_the_others(self, cache: Cache, elsewhere: Cache) -> None:
+        """When the one who computes fails, another process does it without waiting for long."""
+        load, other = Loader(self.wrap), Loader(self.wrap)
+        load.error = LookupError("broken")
+        load.go.clear()
+        first = asyncio.create_task(cache.get_or_set("k", load))
+        await asyncio.wait_for(load.started.wait(), PATIENCE)
+        second = asyncio.create_task(elsewhere.get_or_set("k", other))
+        await asyncio.sleep(JOINING)
+        load.go.set()
+        with pytest.raises(LookupError):
+            await first
+        assert await asyncio.wait_for(second, 5.0) == self.run(1)
+
+    async def test_invalidations_reach_everyone(self, cache: Cache, elsewhere: Cache) -> None:
+        """What one process removes is gone for the other, which has read it before."""
+        for how in ("delete", "delete_many", "set", "tag", "clear"):
+            for each in (cache, elsewhere):
+                await each.set("k", self.wrap("old"), tags=["t"])
+                for reader in (cache, elsewhere):
+                    assert await reader.get("k") == self.wrap("old")
+            left = await self.interfere(elsewhere, how)
+            assert await cache.get("k") == left, how
+            assert await cache.get_many(["k", "other"]) == ({} if left is None else {"k": left}), how
 
     async def test_loads_only_what_is_missing(self, cache: Cache) -> None:
         """``get_or_set_many`` loads the missing keys in one call; what the loader leaves out is left out."""

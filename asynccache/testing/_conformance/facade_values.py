@@ -183,7 +183,7 @@ class FacadeValues(Facade):
 
     async def test_too_large_values_are_refused(self, config: CacheConfig) -> None:
         """Over ``max_value_bytes`` ``set`` returns False and the old value is gone."""
-        async with Cache(config.but(max_value_bytes=1000, compression=False)) as cache:
+        async with self.cache_type(config.but(max_value_bytes=1000, compression=False)) as cache:
             for write in (cache.set, self.set_one_of_many(cache)):
                 assert await write("k", b"x" * 500 if config.codec == "raw" else "x" * 500) is True
                 assert await write("k", b"x" * 2000 if config.codec == "raw" else "x" * 2000) is False
@@ -209,7 +209,7 @@ class FacadeValues(Facade):
             runs += 1
             return large
 
-        async with Cache(config.but(max_value_bytes=1000, compression=False)) as cache:
+        async with self.cache_type(config.but(max_value_bytes=1000, compression=False)) as cache:
             assert await cache.get_or_set("k", load) == large
             assert await cache.get_or_set("k", load) == large
             assert runs == 2

@@ -109,7 +109,7 @@ class FacadeWriting(Facade):
 
     async def test_default_ttl(self, config: CacheConfig) -> None:
         """Without a ttl the configured one holds; None is for ever."""
-        async with Cache(config.but(default_ttl=TTL)) as cache:
+        async with self.cache_type(config.but(default_ttl=TTL)) as cache:
             await cache.set("default", self.value())
             await cache.set("for_ever", self.value(), None)
             await self.advance(TTL)
