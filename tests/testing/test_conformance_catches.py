@@ -1,4 +1,4 @@
-"""A suite that cannot fail proves nothing: every fault in faulty_backends.py is caught, and only faults."""
+"""A suite that cannot fail proves nothing: every fault in faulty_*.py is caught, and only faults."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-FAULTS = Path(__file__).with_name("faulty_backends.py")
+BACKENDS = Path(__file__).with_name("faulty_backends.py")
+CACHES = Path(__file__).with_name("faulty_caches.py")
 
-CAUGHT_BY: Mapping[str, str] = {
+FAULTY_BACKENDS: Mapping[str, str] = {
     "ReturnsExpired": "test_expires",
     "ExpiresLate": "test_exact_expiry",
     "WholeSeconds": "test_exact_expiry",
@@ -70,6 +71,22 @@ CAUGHT_BY: Mapping[str, str] = {
     "LeaksSlots": "test_cancelled_calls_harm_no_other",
     "WrongLoop": "test_second_event_loop",
 }
+FAULTY_CACHES: Mapping[str, str] = {
+    "SharesValues": "test_nobody_shares_mutable_values",
+    "NoneIsMiss": "test_none_is_a_value",
+    "DecodesLoosely": "test_typed_decoding",
+    "TakesAnyTtl": "test_bad_ttls",
+    "ChecksLate": "test_bad_keys",
+    "IgnoresTags": "test_tags",
+    "SoftIsHard": "test_soft_invalidation",
+    "ClearsNothing": "test_clear_is_exact",
+    "JoinsNames": "test_namespaces_are_apart",
+    "KeepsOldWhenRefused": "test_too_large_values_are_refused",
+    "Naive": "test_nothing_outdated_is_stored",
+    "CachesErrors": "test_errors_are_not_cached",
+    "TrustsTheStore": "test_flipped_bits",
+}
+CAUGHT_BY: Mapping[str, str] = {**FAULTY_BACKENDS, **FAULTY_CACHES}
 """Each fault and the test that is there for it; others may fail as well."""
 
 
@@ -80,13 +97,17 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     (folder / "pytest.ini").write_text(
         "[pytest]\nasyncio_mode = strict\nasyncio_default_fixture_loop_scope = function\n"
     )
-    chosen = [f"{FAULTS}::Test{fault}::{test}" for fault, test in CAUGHT_BY.items()]
+    chosen = [
+        f"{file}::Test{fault}::{test}"
+        for file, faults in ((BACKENDS, FAULTY_BACKENDS), (CACHES, FAULTY_CACHES))
+        for fault, test in faults.items()
+    ]
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-W", "error"]
     command += [
         "-c",
         str(folder / "pytest.ini"),
         f"--junitxml={folder / 'report.xml'}",
-        f"{FAULTS}::TestHonest",
+        f"{BACKENDS}::TestHonest",
     ]
     done = subprocess.run([*command, *chosen], capture_output=True, text=True, check=False, timeout=110)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -110,7 +131,11 @@ def test_fault_is_caught(outcomes: dict[tuple[str, str], set[str]], fault: str) 
     assert "failure" in outcomes[fault, CAUGHT_BY[fault]]
 
 
-def test_every_fault_is_listed() -> None:
-    """A fault added to faulty_backends.py has to be named here."""
-    names = set(re.findall(r"^class Test(\w+)\(", FAULTS.read_text(encoding="utf-8"), re.MULTILINE))
-    assert names == CAUGHT_BY.keys() | {"Honest"}
+@pytest.mark.parametrize(
+    "file, listed",
+    [(BACKENDS, {"Honest", *FAULTY_BACKENDS}), (CACHES, {"Sound", *FAULTY_CACHES})],
+    ids=["backends", "caches"],
+)
+def test_every_fault_is_listed(file: Path, listed: set[str]) -> None:
+    """A fault added to one of the files has to be named here."""
+    assert set(re.findall(r"^class Test(\w+)\(", file.read_text(encoding="utf-8"), re.MULTILINE)) == listed
