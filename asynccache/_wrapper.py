@@ -28,8 +28,8 @@ async def wrapper({signature}):
         and (not entry.stamps or binding.live(entry))
         and entry.created <= binding.clock() < entry.fresh_until
     ):
-        if entry.hits < 3:
-            entry.hits += 1
+        if entry.hits < 8:
+            entry.hits += 2
         binding.tally.hits += 1
         return entry.value
     return await _slow(binding, {memo}, {{{arguments}}})

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from asynccache import events
+from asynccache._engine.access import Access
+from asynccache._engine.bulk import load_many
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.coding import Coder
 from asynccache._engine.composing import compose
-from asynccache._engine.entry import COUNTER, MISSING, Entry
+from asynccache._engine.entry import MISSING, Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.loading import Job, Loader
 from asynccache._engine.observing import Observers
 from asynccache._engine.report import CacheCapabilities, CacheStats
 from asynccache._engine.singleflight import SingleFlight
-from asynccache._engine.store import EntryStore, StoreSettings
+from asynccache._engine.store import EntryStore
 from asynccache.backends import from_url
 from asynccache.config import CacheConfig
 from asynccache.errors import BackendError, ConfigurationError
@@ -49,10 +51,9 @@ class Cache:
         if not isinstance(config, CacheConfig):
             raise ConfigurationError(f"config must be a CacheConfig, not {config!r}")
         backend = from_url(config.backend) if isinstance(config.backend, str) else config.backend
-        sealer = config.sealer()
-        settings = StoreSettings(
-            backend=compose(backend, batching=config.batching, **asdict(config.guard)),
-            sealer=sealer,
+        access = Access(
+            compose(backend, batching=config.batching, **asdict(config.guard)),
+            sealer=config.sealer(),
             clock=config.clock,
             max_value_bytes=config.max_value_bytes,
             fail_open=config.fail_open,
@@ -62,18 +63,18 @@ class Cache:
         self.config = config
         self._flights = SingleFlight()
         self._serializer = config.serializer()
-        self._bind(EntryStore(settings, Namespace(config.namespace)))
+        self._bind(EntryStore(access, Namespace(config.namespace)))
 
     def _bind(self, entries: EntryStore) -> None:
         self.entries = entries
         """The engine room: what decorators and HTTP work on. Applications do not need it."""
         self.coder = Coder(entries, self._serializer)
         self.loader = Loader(entries, self.coder, self._flights)
-        self._backend = entries.settings.backend
+        self._backend = entries.access.backend
         self._prefix = entries.namespace.value_prefix
         self._clock = entries.clock
         self._tally = entries.tally
-        self._observed = bool(entries.settings.observers)
+        self._observed = bool(entries.access.observers)
         self._local = None if entries.local is None else entries.local.get_entry
         ttl = self.config.default_ttl
         self.default_ttl = None if ttl is None else seconds(ttl, "default_ttl")
@@ -104,7 +105,7 @@ class Cache:
         child.config = self.config
         child._flights = self._flights
         child._serializer = self._serializer
-        child._bind(EntryStore(self.entries.settings, self.entries.namespace.child(name)))
+        child._bind(EntryStore(self.entries.access, self.entries.namespace.child(name)))
         return child
 
     # -- reading ------------------------------------------------------------------------------------
@@ -225,26 +226,7 @@ class Cache:
 
     async def touch(self, key: str, ttl: Ttl = DEFAULT) -> bool:
         """Give the value under ``key`` a new time to live from now on; False if there is none."""
-        full = self._full(key)
-        life = self._lifetime(ttl)
-        run = self.entries.runs.begin(full)
-        try:
-            lease = await self.entries.acquire(full)
-            entry = await self.entries.find(full)
-            now = self._clock()
-            if entry is None or now >= entry.fresh_until:
-                await self.entries.release(full, lease)
-                return False
-            if entry.codec == COUNTER:
-                await self.entries.release(full, lease)
-                return await self.entries.touch_counter(full, None if life.ttl == float("inf") else life.ttl)
-            fresh, stale, error = life.spans(now)
-            renewed = Entry(
-                full, entry.payload, entry.codec, now, fresh, stale, error, entry.compute_time, entry.stamps
-            )
-            return await self.entries.fill(renewed, run, lease)
-        finally:
-            self.entries.runs.end(run)
+        return await self.entries.touch(self._full(key), self._lifetime(ttl))
 
     async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: Ttl = DEFAULT) -> int:
         """Add ``delta`` to the integer under ``key`` and return the sum, atomically.
@@ -367,61 +349,25 @@ class Cache:
         missing = [name for name in names if name not in found]
         if missing:
             flight = (self._prefix, tuple(missing))
-            loaded = await self._flights.run(flight, lambda: self._load_many(missing, load, life, labels))
-            found |= {name: self._own(loaded[name], type) for name in missing if name in loaded}
+            fulls = {name: self._prefix + name for name in missing}
+            loaded = await self._flights.run(
+                flight, lambda: load_many(self.entries, self.coder, fulls, load, life, labels)
+            )
+            found |= {name: value.take(type) for name, value in loaded.items()}
         return {name: found[name] for name in names if name in found}
-
-    async def _load_many(
-        self,
-        missing: Sequence[str],
-        load: Callable[[list[str]], Awaitable[Mapping[str, Any]]],
-        life: Lifetime,
-        tags: tuple[str, ...],
-    ) -> dict[str, tuple[Entry | None, Any]]:
-        entries = self.entries
-        hard = entries.tag_keys(tags)
-        runs = {name: entries.runs.begin(self._prefix + name, hard) for name in missing}
-        leases = {name: await entries.acquire(self._prefix + name) for name in missing}
-        try:
-            stamps = await entries.stamps(tags)
-            started = stopwatch()
-            values = await load(list(missing))
-            seconds_each = (stopwatch() - started) / len(missing)
-            outcome: dict[str, tuple[Entry | None, Any]] = {}
-            for name in missing:
-                if name in values:
-                    entry = self.coder.entry_if_possible(
-                        self._prefix + name, values[name], life, stamps or (), seconds_each
-                    )
-                    if entry is not None and stamps is not None:
-                        await entries.fill(entry, runs[name], leases[name])
-                    outcome[name] = (entry, values[name])
-            return outcome
-        finally:
-            for name in missing:
-                entries.runs.end(runs[name])
-                await entries.release(self._prefix + name, leases[name])
-
-    def _own(self, loaded: tuple[Entry | None, Any], type: Any) -> Any:
-        """Return a value that no other caller of the same flight holds."""
-        entry, value = loaded
-        if entry is None:
-            return value
-        own = self.coder.value_of(entry, type)
-        return value if own is MISSING else own
 
     # -- life ---------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Connect to the store now instead of on first use. A store that is down is an event, unless ``fail_open`` is off."""
         if isinstance(self._backend, SupportsLifecycle):
-            await self.entries.attempt("open", self._backend.open())
+            await self.entries.access.attempt("open", "", self._backend.open(), None)
 
     async def aclose(self) -> None:
         """Cancel what is being computed and release the store. Safe to call twice; `open` makes it usable again."""
         await self._flights.aclose()
         if isinstance(self._backend, SupportsLifecycle):
-            await self.entries.attempt("aclose", self._backend.aclose())
+            await self.entries.access.attempt("aclose", "", self._backend.aclose(), None)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -453,7 +399,7 @@ class Cache:
     @property
     def capabilities(self) -> CacheCapabilities:
         """What the store can do."""
-        return self.entries.capabilities
+        return self.entries.access.capabilities
 
     # -- helpers ------------------------------------------------------------------------------------
 

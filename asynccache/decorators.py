@@ -90,9 +90,7 @@ class _Binding:
         """Entries of a process-local store by arguments. The store kills what it drops, so none outlives it."""
         # Observers want to hear of every hit, early refresh wants to draw: those hits take the long way.
         self.memoises = (
-            cache.entries.local is not None
-            and not cache.entries.settings.observers
-            and not self.lifetime.beta
+            cache.entries.local is not None and not cache.entries.access.observers and not self.lifetime.beta
         )
 
     def live(self, entry: Entry) -> bool:

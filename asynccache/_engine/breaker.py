@@ -42,7 +42,17 @@ class Breaker:
         draw: Returns a random number in [0, 1).
     """
 
-    __slots__ = ("_draw", "_era", "_failures", "_in_a_row", "_patience", "_retry_at", "_seconds", "circuit")
+    __slots__ = (
+        "_draw",
+        "_era",
+        "_failures",
+        "_in_a_row",
+        "_patience",
+        "_retry_at",
+        "_seconds",
+        "calm",
+        "circuit",
+    )
 
     def __init__(
         self, failures: int, seconds: float, patience: float = 60.0, draw: Callable[[], float] = random
@@ -55,6 +65,8 @@ class Breaker:
         self._era = 0  # the ticket of the present state
         self._retry_at = 0.0
         self.circuit = Circuit.CLOSED
+        self.calm: int | None = 0
+        """While there was no failure lately: the ticket for everyone, and a success need not be reported."""
 
     def __repr__(self) -> str:
         return f"<Breaker {self.circuit.value}>"
@@ -79,12 +91,14 @@ class Breaker:
             self._in_a_row = 0
             if self.circuit is not Circuit.CLOSED:
                 self._turn(Circuit.CLOSED)
+            self.calm = self._era
 
     def failed(self, ticket: int, now: float) -> None:
         """Report that the store did not answer, or could not be reached."""
         if ticket != self._era:
             return
         self._in_a_row += 1
+        self.calm = None
         if self.circuit is Circuit.PROBING or self._in_a_row >= self._failures:
             self._turn(Circuit.OPEN)
             self._retry_at = now + self._seconds * (1.0 + JITTER * (2.0 * self._draw() - 1.0))

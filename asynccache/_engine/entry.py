@@ -70,7 +70,7 @@ class Entry(msgspec.Struct, gc=False):
     value_type: Any = None
     """The type ``value`` was decoded as; a reader that asks for another decodes for itself."""
     hits: int = 0
-    """For the store's eviction; never on the wire."""
+    """For the store's eviction, never on the wire: whoever uses the entry adds 2 while it is below 8."""
 
     @property
     def expires(self) -> float:

@@ -124,7 +124,7 @@ class Guard(Wrapper):
         owed = self._owed
         if owed.pending and self._is_owed(key):
             return None
-        value: bytes | None = await self._run("get", key, self._get, key)
+        value: bytes | None = await self._lane().calls.run("get", key, self._get, key)
         # Looked at again: the removal may have failed while the value was on its way.
         return None if owed.pending and self._is_owed(key) else value
 
@@ -348,7 +348,8 @@ class Guard(Wrapper):
 
     def admit(self) -> int | None:
         """Let the breaker decide."""
-        return self._breaker.enter(self._clock())
+        calm = self._breaker.calm
+        return self._breaker.enter(self._clock()) if calm is None else calm
 
     def refused(self, call: Call) -> Exception:
         """Tell that the circuit is open."""
@@ -383,7 +384,8 @@ class Guard(Wrapper):
 
     def succeeded(self, ticket: int) -> None:
         """Close the circuit; a store that answers can be told what it missed."""
-        self._breaker.succeeded(ticket)
+        if self._breaker.calm is None:
+            self._breaker.succeeded(ticket)
         if self._owed.pending:
             self._lane().replay.now()
 

@@ -91,7 +91,7 @@ class Loader:
                         self.refresh(job)
                     return value
         store.tally.misses += 1
-        if store.settings.observers:
+        if store.access.observers:
             store.emit(events.Miss(job.key, reason))
         if fallback is MISSING:
             return self._take(await self._fly(job), job.type)
@@ -162,7 +162,7 @@ class Loader:
     async def _look_again(self, job: Job, lease: Lease) -> Entry | Lease:
         """Return an entry that appeared meanwhile, waiting for another process that computes it; else a lease."""
         pause = _POLL_FIRST
-        give_up = stopwatch() + self.store.settings.lease_ttl
+        give_up = stopwatch() + self.store.access.lease_ttl
         while True:
             entry = await self.store.find(job.key, job.tags)
             if entry is not None and judge(entry, self.store.clock()) is Freshness.FRESH:
@@ -200,7 +200,7 @@ class Loader:
         tally = self.store.tally
         tally.hits += 1
         tally.stale_hits += stale
-        if self.store.settings.observers:
+        if self.store.access.observers:
             self.store.emit(events.Hit(entry.key, self.store.clock() - entry.created, stale))
 
     def _note_computed(self, key: str, seconds: float, error: str | None = None) -> None:

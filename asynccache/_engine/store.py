@@ -1,59 +1,38 @@
 """`EntryStore`: entries in and out of any backend. What the facade, decorators and HTTP stand on.
 
-It knows packing, tags, leases, events and what a failing store means; it knows nothing of values,
-freshness or computing. Keys are full keys (see `asynccache.keys.Namespace`).
+It knows packing, tags, leases and runs; it knows nothing of values, freshness or computing. Keys are full
+keys (see `asynccache.keys.Namespace`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
 from typing import Final, TypeVar
 
 from asynccache import events
-from asynccache._engine.clock import Clock
-from asynccache._engine.entry import Entry, Sealer, SupportsEntries, pack, unpack
-from asynccache._engine.expiry import store_ttl
-from asynccache._engine.observing import Observers, Tally
-from asynccache._engine.report import CacheCapabilities
-from asynccache._engine.runs import Run, Runs, settled
-from asynccache._engine.tags import STAMP_TTL, Liveness, liveness, new_stamp, stamp_in, stamp_keys, stamps_of
+from asynccache._engine.access import Access
+from asynccache._engine.entry import COUNTER, Entry
+from asynccache._engine.expiry import Lifetime, store_ttl
+from asynccache._engine.runs import Run, settled
+from asynccache._engine.stamping import Stamping
+from asynccache._engine.tags import stamp_keys
 from asynccache.errors import BackendError, ConfigurationError
 from asynccache.keys import Namespace
 from asynccache.protocols import (
-    CacheBackendProtocol,
     SupportsAdd,
     SupportsClear,
     SupportsIncrement,
-    SupportsInvalidationBus,
     SupportsLeases,
     SupportsMany,
     SupportsTouch,
 )
 
-__all__ = ["EntryStore", "Lease", "StoreSettings"]
+__all__ = ["EntryStore", "Lease"]
 
 T = TypeVar("T")
-
-_RENEWAL: Final = 1 / 64
-"""How often a write renews the stamps it carries: hot tags for certain, at the cost of one touch in 64 writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
-    """What all namespaces of one cache share."""
-
-    backend: CacheBackendProtocol
-    sealer: Sealer | None
-    clock: Clock
-    max_value_bytes: int
-    fail_open: bool
-    lease_ttl: float
-    observers: Observers
-    tally: Tally = field(default_factory=Tally)
-    runs: Runs = field(default_factory=Runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,42 +53,37 @@ _HELD: Final = Lease(held_by_other=True)
 class EntryStore:
     """The entries of one namespace."""
 
-    def __init__(self, settings: StoreSettings, namespace: Namespace) -> None:
-        self.settings = settings
+    def __init__(self, access: Access, namespace: Namespace) -> None:
+        self.access = access
         self.namespace = namespace
-        self.clock = settings.clock
-        self.tally = settings.tally
-        self.runs = settings.runs
-        self.emit = settings.observers.emit
-        self._backend = backend = settings.backend
-        self._sealer = settings.sealer
-        self.local: SupportsEntries | None = None
-        """The backend, where it is in this process and may hold entries as objects."""
-        if isinstance(backend, SupportsEntries) and settings.sealer is None:
-            self.local = backend
-        self._generations: tuple[str, ...] = ()
-        if not isinstance(backend, SupportsClear):
-            path = namespace.segments
-            self._generations = tuple(Namespace(*path[: n + 1]).tag_prefix for n in range(len(path)))
+        self.clock = access.clock
+        self.tally = access.tally
+        self.runs = access.runs
+        self.emit = access.emit
+        self.local = access.local
+        self._backend = access.backend
+        self._stamping = Stamping(access, namespace)
+        self.stamps = self._stamping.for_entry
+        self.alive = self._stamping.alive
+        self.tag_keys = self._stamping.keys
 
     def __repr__(self) -> str:
         return f"<EntryStore {self.namespace.prefix!r} on {type(self._backend).__name__}>"
 
+    @property
+    def counters(self) -> bool:
+        """Whether plain integers are stored so that `increment` can count with them."""
+        return self.access.capabilities.increment and not self._stamping.generations
+
     # -- reading ------------------------------------------------------------------------------------
 
     def peek(self, key: str) -> Entry | None:
-        """Return a live entry of a process-local store, without awaiting; None also where the store is remote."""
+        """Return a live entry of a process-local store, without awaiting; None also if the store is remote."""
         local = self.local
-        if local is None:
+        entry = None if local is None else local.get_entry(key)
+        if entry is None or (entry.stamps and not self.alive(entry)):
             return None
-        entry = local.get_entry(key)
-        if entry is None or not entry.stamps:
-            return entry
-        return self._checked(entry, self._local_stamp)
-
-    def alive(self, entry: Entry) -> bool:
-        """Return whether the tags of an entry of a process-local store are live; a soft invalidation makes it stale."""
-        return self._checked(entry, self._local_stamp) is not None
+        return entry
 
     async def find(self, key: str, tags: Sequence[str] = ()) -> Entry | None:
         """Return the entry under ``key`` if it is intact and its tags are live. The caller judges freshness.
@@ -127,233 +101,148 @@ class EntryStore:
         """Return the live entries among ``keys``."""
         if self.local is not None:
             return {key: entry for key in keys if (entry := self.peek(key)) is not None}
-        likely = stamp_keys((*self._generations, *self.tag_keys(tags)))
-        raw = await self._read((*keys, *likely))
+        likely = self._stamping.likely(tags)
+        raw = await self.access.read((*keys, *likely))
         entries: dict[str, Entry] = {}
         for key in keys:
-            data = raw.get(key)
-            if data is not None:
-                entry = unpack(data, key, self._sealer)
+            if key in raw:
+                entry = self.access.unpack(raw[key], key)
                 if entry is None:
                     await self._drop_damaged(key)
                 else:
                     entries[key] = entry
-        needed = stamp_keys(dict.fromkeys(stamp[0] for entry in entries.values() for stamp in entry.stamps))
-        if missing := [key for key in needed if key not in raw and key not in likely]:
-            raw |= await self._read(missing)
-        current = {key: stamp for key in needed if (stamp := self._stamp(raw, key)) is not None}.get
-        return {k: live for k, e in entries.items() if (live := self._checked(e, current)) is not None}
-
-    def _checked(self, entry: Entry, current: Callable[[str], str | None]) -> Entry | None:
-        """Return ``entry`` unless a tag of it was invalidated; a softly invalidated one is no longer fresh."""
-        verdict = liveness(entry.stamps, current)
-        if verdict is Liveness.DEAD:
-            return None
-        if verdict is Liveness.SOFT:
-            entry.fresh_until = min(entry.fresh_until, entry.created)
-        return entry
-
-    def _local_stamp(self, key: str) -> str | None:
-        entry = self.local.get_entry(key) if self.local is not None else None
-        return None if entry is None else entry.value
-
-    def _stamp(self, raw: Mapping[str, bytes], key: str) -> str | None:
-        data = raw.get(key)
-        entry = None if data is None else unpack(data, key, self._sealer)
-        return None if entry is None else stamp_in(entry)
-
-    async def _read(self, keys: Sequence[str]) -> dict[str, bytes]:
-        backend = self._backend
-        if len(keys) == 1:
-            data = await self._attempt("get", keys[0], backend.get(keys[0]), None)
-            return {} if data is None else {keys[0]: data}
-        if isinstance(backend, SupportsMany):
-            return await self._attempt("get_many", keys[0], backend.get_many(keys), {})
-        answers = await asyncio.gather(*(self._attempt("get", key, backend.get(key), None) for key in keys))
-        return {key: data for key, data in zip(keys, answers, strict=True) if data is not None}
+        needed = needed_stamps(entries.values())
+        if unread := [key for key in needed if key not in likely]:
+            raw |= await self.access.read(unread)
+        current = self._stamping.in_data(raw, needed)
+        return {key: entry for key, entry in entries.items() if self.alive(entry, current)}
 
     async def _drop_damaged(self, key: str) -> None:
-        """Remove what is no entry, so that it is not read again and again. Lost races are harmless: it is a cache."""
+        """Remove what is no entry, so that it is not read again and again. Lost races are harmless here."""
         self.emit(events.Miss(key, "damaged"))
-        await self._attempt("delete", key, self._backend.delete(key), False)
-
-    # -- tags ---------------------------------------------------------------------------------------
-
-    def tag_keys(self, tags: Iterable[str]) -> tuple[str, ...]:
-        """Return the full keys of ``tags`` in this namespace."""
-        prefix = self.namespace.tag_prefix
-        return tuple(prefix + tag for tag in tags)
-
-    async def stamps(self, tags: Iterable[str]) -> tuple[tuple[str, str, str], ...] | None:
-        """Return the stamps an entry with ``tags`` has to carry; read them before computing its value.
-
-        None if the store cannot tell: then the value must not be stored.
-        """
-        hard = (*self._generations, *self.tag_keys(tags))
-        if not hard:
-            return ()
-        keys = stamp_keys(hard)
-        if self.local is not None:
-            found = {key: self._local_stamp(key) or self._plant_local(key) for key in keys}
-        else:
-            raw = await self._read(keys)
-            found = {key: self._stamp(raw, key) or await self._plant(key) for key in keys}
-            if random.random() < _RENEWAL:
-                await self._renew(keys)
-        known = {key: stamp for key, stamp in found.items() if stamp is not None}
-        return stamps_of(hard, known) if len(known) == len(keys) else None
-
-    def _plant_local(self, key: str) -> str | None:
-        entry = new_stamp(key, self.clock())
-        return entry.value if self.local is not None and self.local.set_entry(entry) else None
-
-    async def _plant(self, key: str) -> str | None:
-        """Store a fresh stamp unless somebody else just did; return the one in force."""
-        entry = new_stamp(key, self.clock())
-        data = pack(entry, self._sealer)
-        backend = self._backend
-        if not isinstance(backend, SupportsAdd):
-            stored = await self._attempt("set", key, backend.set(key, data, STAMP_TTL), False)
-            return None if stored is False else stamp_in(entry)
-        if await self._attempt("add", key, backend.add(key, data, STAMP_TTL), False):
-            return stamp_in(entry)
-        return self._stamp(await self._read((key,)), key)
-
-    async def _renew(self, keys: Iterable[str]) -> None:
-        backend = self._backend
-        if isinstance(backend, SupportsTouch):
-            for key in keys:
-                await self._attempt("touch", key, backend.touch(key, STAMP_TTL), False)
-
-    async def invalidate_tags(self, tags: Sequence[str], *, soft: bool = False) -> bool:
-        """Make every entry that carries one of ``tags`` dead (or stale); False if the store failed."""
-        hard = self.tag_keys(tags)
-        self.runs.void_tags(hard)
-        keys = [
-            key for key in stamp_keys(hard) if ("~" in key.removeprefix(self.namespace.prefix)[:1]) is soft
-        ]
-        done = await self._remove_all(keys)
-        for tag in tags:
-            self.emit(events.Invalidated(f"#{tag}", soft=soft))
-        self.tally.invalidated += len(tags)
-        return done
+        await self.access.delete(key)
 
     # -- writing ------------------------------------------------------------------------------------
 
     async def put(self, entry: Entry) -> bool:
         """Store ``entry`` beside whatever is being computed; for records that are not values."""
-        return await self._put(entry)
+        return await self.access.write(entry)
 
     async def write(self, entry: Entry) -> bool:
         """Store ``entry`` because the caller says so: what is being computed for its key is outdated."""
         await settled(self.runs.void_key(entry.key))
-        if await self._put(entry):
+        if await self.access.write(entry):
             return True
         if self.local is None:  # a failed or refused write must not leave the older value behind
-            await self._attempt("delete", entry.key, self._backend.delete(entry.key), False)
+            await self.access.delete(entry.key)
         return False
 
-    async def fill(self, entry: Entry, run: Run, lease: Lease) -> bool:
-        """Store what ``run`` computed, unless it was invalidated meanwhile. The lease is used up if it is stored."""
-        token = lease.token
-        if run.voided or token is None:
-            return self._refuse(entry, "outdated")
-        backend = self._backend
-        if not isinstance(backend, SupportsLeases):
-            return await self._fill_under(run, self._put(entry))
-        if self._too_large(entry):
-            return self._refuse(entry, "too_large")
-        data = pack(entry, self._sealer)
-        filling = self._attempt(
-            "fill", entry.key, backend.fill(entry.key, data, store_ttl(entry, self.clock()), token), None
-        )
-        stored = await self._fill_under(run, filling)
-        if stored is False:
-            return self._refuse(entry, "outdated")
-        return self._stored(entry) if stored else False
-
-    async def _fill_under(self, run: Run, writing: Awaitable[T]) -> T:
-        """Await ``writing`` in such a way that a removal of the key can wait for it."""
-        run.stored = asyncio.get_running_loop().create_future()
-        try:
-            return await writing
-        finally:
-            run.stored.set_result(None)
-            run.stored = None
-
-    async def _put(self, entry: Entry) -> bool:
-        if self._too_large(entry):
-            if self.local is not None:
-                await self._backend.delete(entry.key)
-            return self._refuse(entry, "too_large")
-        if self.local is not None:
-            return self._stored(entry) if self.local.set_entry(entry) else self._refuse(entry, "store")
-        ttl = store_ttl(entry, self.clock())
-        writing = self._backend.set(entry.key, pack(entry, self._sealer), ttl)
-        outcome = await self._attempt("set", entry.key, _accepted(writing), None)
-        if outcome is False:
-            return self._refuse(entry, "store")
-        return self._stored(entry) if outcome else False
-
     async def write_many(self, entries: Sequence[Entry]) -> set[str]:
-        """Store ``entries``, all with the same lifetime, as `write` does; return the keys that were not stored."""
-        backend = self._backend
-        if self.local is not None or not isinstance(backend, SupportsMany) or not entries:
+        """Store ``entries``, all with one lifetime, as `write` does; return the keys that were not stored."""
+        backend, access = self._backend, self.access
+        if self.local is not None or not isinstance(backend, SupportsMany):
             return {entry.key for entry in entries if not await self.write(entry)}
         for entry in entries:
             await settled(self.runs.void_key(entry.key))
-        small = [entry for entry in entries if not self._too_large(entry)]
-        data = {entry.key: pack(entry, self._sealer) for entry in small}
-        writing = backend.set_many(data, store_ttl(entries[0], self.clock()))
-        refused = await self._attempt("set_many", entries[0].key, writing, None)
-        failed = set(data) if refused is None else refused
+        data = {entry.key: access.pack(entry) for entry in entries if not access.too_large(entry)}
+        lost = {entry.key for entry in entries} - data.keys()
+        if data:
+            writing = backend.set_many(data, store_ttl(entries[0], self.clock()))
+            refused = await access.attempt("set_many", entries[0].key, writing, None)
+            lost |= data.keys() if refused is None else refused
         for entry in entries:
-            if entry.key in failed or entry.key not in data:
-                failed.add(entry.key)
-                self._refuse(entry, "store" if entry.key in data else "too_large")
+            if entry.key not in lost:
+                access.stored(entry)
             else:
-                self._stored(entry)
-        if failed:
-            await self._attempt("delete_many", entries[0].key, backend.delete_many(sorted(failed)), 0)
-        return failed
+                access.refuse(entry, "store" if entry.key in data else "too_large")
+        if lost:
+            await access.delete_all(sorted(lost))
+        return lost
+
+    async def fill(self, entry: Entry, run: Run, lease: Lease) -> bool:
+        """Store what ``run`` computed unless it was invalidated meanwhile. That uses the lease up."""
+        backend, access = self._backend, self.access
+        if run.voided or lease.token is None:
+            return access.refuse(entry, "outdated")
+        if not isinstance(backend, SupportsLeases):
+            return await self._under_way(run, access.write(entry))
+        if access.too_large(entry):
+            return access.refuse(entry, "too_large")
+        ttl = store_ttl(entry, self.clock())
+        filling = _maybe(backend.fill(entry.key, access.pack(entry), ttl, lease.token))
+        stored = await self._under_way(run, access.attempt("fill", entry.key, filling, None))
+        if stored is None:
+            return False
+        return access.stored(entry) if stored else access.refuse(entry, "outdated")
+
+    @staticmethod
+    async def _under_way(run: Run, writing: Awaitable[T]) -> T:
+        """Await ``writing`` in such a way that a removal of the key can wait for it."""
+        run.stored = stored = asyncio.get_running_loop().create_future()
+        try:
+            return await writing
+        finally:
+            run.stored = None
+            if not stored.done():
+                stored.set_result(None)
 
     async def add(self, entry: Entry) -> bool:
         """Store ``entry`` only if nothing usable is under its key."""
-        backend = self._backend
-        if self.local is None and not isinstance(backend, SupportsAdd):
-            raise self._absent("add")
+        backend, access = self._backend, self.access
         existing = await self.find(entry.key)
         if existing is not None and self.clock() < existing.fresh_until:
             return False
-        if (
-            self.local is not None
-        ):  # nothing awaited since the look-up (a local find does not suspend): atomic
+        if self.local is not None:  # nothing was awaited since the look-up that could suspend: atomic
             return await self.write(entry)
-        if existing is not None or self._too_large(entry):
-            await self.remove(
-                (entry.key,)
-            )  # expired by its own judgement, or refused; the store may still hold it
-        if self._too_large(entry):
-            return self._refuse(entry, "too_large")
-        assert isinstance(backend, SupportsAdd)  # noqa: S101
-        adding = backend.add(entry.key, pack(entry, self._sealer), store_ttl(entry, self.clock()))
-        return self._stored(entry) if await self._attempt("add", entry.key, adding, False) else False
+        if not isinstance(backend, SupportsAdd):
+            raise access.absent("add")
+        if existing is not None or access.too_large(entry):
+            await self.remove((entry.key,))  # expired by its own judgement; the store may still hold it
+        if access.too_large(entry):
+            return access.refuse(entry, "too_large")
+        adding = backend.add(entry.key, access.pack(entry), store_ttl(entry, self.clock()))
+        return await access.attempt("add", entry.key, adding, False) and access.stored(entry)
 
     async def increment(self, key: str, delta: int, initial: int, ttl: float | None) -> int:
-        """Count in the store. The one operation that raises whatever ``fail_open`` says: there is no honest number."""
+        """Count in the store. The one operation that raises whatever ``fail_open`` says: no number is honest."""
         backend = self._backend
         if not isinstance(backend, SupportsIncrement):
-            raise self._absent("incr")
-        if self._sealer is not None:
-            raise ConfigurationError(
-                "incr needs a plain number in the store: it is not available with encryption_keys"
-            )
+            raise self.access.absent("incr")
+        if self.access.sealer is not None:
+            raise ConfigurationError("incr needs a plain number in the store: it excludes encryption_keys")
         await settled(self.runs.void_key(key))
         try:
             return await backend.incr(key, delta, initial=initial, ttl=ttl)
         except BackendError as error:
-            self._failed("incr", key, error)
+            self.access.failed("incr", key, error)
             raise
+
+    async def touch(self, key: str, lifetime: Lifetime) -> bool:
+        """Give the entry under ``key`` a new lifetime from now on; False if there is none.
+
+        Its end is written in the entry itself, so it is stored anew, under the rules of any other computation.
+        """
+        run = self.runs.begin(key)
+        try:
+            lease = await self.acquire(key)
+            entry = await self.find(key)
+            now = self.clock()
+            if entry is not None and now < entry.fresh_until and entry.codec != COUNTER:
+                spans = lifetime.spans(now)
+                renewed = Entry(
+                    key, entry.payload, entry.codec, now, *spans, entry.compute_time, entry.stamps
+                )
+                return await self.fill(renewed, run, lease)
+            await self.release(key, lease)
+            if entry is None or now >= entry.fresh_until:
+                return False
+        finally:
+            self.runs.end(run)
+        backend = self._backend
+        if not isinstance(backend, SupportsTouch):
+            raise self.access.absent("touch")
+        ttl = None if lifetime.ttl == inf else lifetime.ttl
+        return await self.access.attempt("touch", key, backend.touch(key, ttl), False)
 
     # -- removing -----------------------------------------------------------------------------------
 
@@ -361,34 +250,29 @@ class EntryStore:
         """Remove ``keys`` and void what is being computed for them; return how many were there."""
         for key in keys:
             await settled(self.runs.void_key(key))
-        backend = self._backend
-        if len(keys) == 1:
-            removed = int(await self._attempt("delete", keys[0], backend.delete(keys[0]), False))
-        elif isinstance(backend, SupportsMany):
-            removed = await self._attempt("delete_many", keys[0], backend.delete_many(keys), 0)
-        else:
-            removed = sum([await self._attempt("delete", key, backend.delete(key), False) for key in keys])
+        removed = await self.access.delete_all(keys)
         for key in keys:
             self.emit(events.Invalidated(key))
         self.tally.invalidated += len(keys)
-        return removed
+        return removed or 0
 
-    async def _remove_all(self, keys: Sequence[str]) -> bool:
-        backend = self._backend
-        if isinstance(backend, SupportsMany):
-            return await self._attempt("delete_many", keys[0], backend.delete_many(keys), None) is not None
-        outcomes = [await self._attempt("delete", key, backend.delete(key), None) for key in keys]
-        return None not in outcomes
+    async def invalidate_tags(self, tags: Sequence[str], *, soft: bool = False) -> bool:
+        """Make every entry that carries one of ``tags`` dead (or stale); False if the store failed."""
+        done = await self._stamping.invalidate(tags, soft=soft)
+        for tag in tags:
+            self.emit(events.Invalidated(f"#{tag}", soft=soft))
+        self.tally.invalidated += len(tags)
+        return done
 
     async def clear(self) -> bool:
-        """Remove everything in this namespace and its children, and nothing else; False if the store failed."""
+        """Remove everything in this namespace and its children, nothing else; False if the store failed."""
         prefix = self.namespace.prefix
         await settled(self.runs.void_prefix(prefix))
         backend = self._backend
         if isinstance(backend, SupportsClear):
-            done = await self._attempt("clear", prefix, _true(backend.clear(prefix)), False)
+            done = await self.access.attempt("clear", prefix, _true(backend.clear(prefix)), False)
         else:
-            done = await self._remove_all((self.namespace.tag_prefix,))
+            done = await self._stamping.next_generation()
         self.emit(events.Invalidated(prefix))
         self.tally.invalidated += 1
         return done
@@ -401,11 +285,9 @@ class EntryStore:
         if not isinstance(backend, SupportsLeases):
             return _UNLEASED
         try:
-            token = await backend.acquire_lease(key, self.settings.lease_ttl)
+            token = await backend.acquire_lease(key, self.access.lease_ttl)
         except BackendError as error:
-            self._failed("acquire_lease", key, error)
-            if not self.settings.fail_open:
-                raise
+            self.access.failed("acquire_lease", key, error)
             return _FAILED
         return _HELD if token is None else Lease(token)
 
@@ -413,76 +295,19 @@ class EntryStore:
         """Give a lease back; harmless after a fill, which has used it up."""
         backend = self._backend
         if lease.token and isinstance(backend, SupportsLeases):
-            await self._attempt("release_lease", key, backend.release_lease(key, lease.token), None)
-
-    # -- helpers ------------------------------------------------------------------------------------
-
-    @property
-    def capabilities(self) -> CacheCapabilities:
-        """What the store can do."""
-        backend = self._backend
-        return CacheCapabilities(
-            many=isinstance(backend, SupportsMany),
-            add=self.local is not None or isinstance(backend, SupportsAdd),
-            increment=self._sealer is None and isinstance(backend, SupportsIncrement),
-            clear=isinstance(backend, SupportsClear),
-            leases=isinstance(backend, SupportsLeases),
-            bus=isinstance(backend, SupportsInvalidationBus),
-            local=self.local is not None,
-        )
-
-    @property
-    def counters(self) -> bool:
-        """Whether plain integers are stored so that `increment` can count with them."""
-        return self._sealer is None and not self._generations and isinstance(self._backend, SupportsIncrement)
-
-    def _too_large(self, entry: Entry) -> bool:
-        return len(entry.payload) > self.settings.max_value_bytes
-
-    def _stored(self, entry: Entry) -> bool:
-        self.tally.stored += 1
-        if self.settings.observers:
-            self.emit(events.Stored(entry.key, len(entry.payload), store_ttl(entry, self.clock())))
-        return True
-
-    async def attempt(self, operation: str, doing: Awaitable[None]) -> None:
-        """Await an operation that concerns no key, under the cache's rules for failures."""
-        await self._attempt(operation, "", doing, None)
-
-    async def touch_counter(self, key: str, ttl: float | None) -> bool:
-        """Change the time to live of a counter, which only the store knows."""
-        backend = self._backend
-        if not isinstance(backend, SupportsTouch):
-            raise self._absent("touch")
-        return await self._attempt("touch", key, backend.touch(key, ttl), False)
-
-    def _refuse(self, entry: Entry, reason: str) -> bool:
-        self.tally.refused += 1
-        self.emit(events.Refused(entry.key, reason, len(entry.payload)))
-        return False
-
-    def _absent(self, operation: str) -> ConfigurationError:
-        return ConfigurationError(f"{type(self._backend).__name__} offers no atomic {operation}")
-
-    def _failed(self, operation: str, key: str, error: BackendError) -> None:
-        self.tally.failed += 1
-        self.emit(events.Failed(operation, key, error))
-
-    async def _attempt(self, operation: str, key: str, doing: Awaitable[T], otherwise: T) -> T:
-        """Await a store operation; a failure is an event and ``otherwise``, or raised where ``fail_open`` is off."""
-        try:
-            return await doing
-        except BackendError as error:
-            self._failed(operation, key, error)
-            if not self.settings.fail_open:
-                raise
-            return otherwise
+            await self.access.attempt("release_lease", key, backend.release_lease(key, lease.token), None)
 
 
-async def _accepted(writing: Awaitable[bool | None]) -> bool:
-    return await writing is not False
+def needed_stamps(entries: Iterable[Entry]) -> list[str]:
+    """Return the keys of all the stamps that decide whether ``entries`` are live."""
+    return stamp_keys(dict.fromkeys(stamp[0] for entry in entries for stamp in entry.stamps))
 
 
 async def _true(doing: Awaitable[None]) -> bool:
     await doing
     return True
+
+
+async def _maybe(doing: Awaitable[bool]) -> bool | None:
+    """Return the same, as a type that has room for "failed"."""
+    return await doing

@@ -281,7 +281,7 @@ class Exchange:
         tally.hits += 1
         tally.stale_hits += stale
         now = self.cache.entries.clock()
-        if self.cache.entries.settings.observers:
+        if self.cache.entries.access.observers:
             self.cache.entries.emit(events.Hit(entry.key, now - entry.created, stale))
         member = (
             cache_status.hit(entry.fresh_until - now, stale=stale)
@@ -312,7 +312,7 @@ class Exchange:
 
     def _note_miss(self, key: str) -> None:
         self.cache.entries.tally.misses += 1
-        if self.cache.entries.settings.observers:
+        if self.cache.entries.access.observers:
             self.cache.entries.emit(events.Miss(key, self.forward or "absent"))
 
     # -- the response -------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ class Production:
         store = responses.store
         self.lease = await store.acquire(self.found.key)
         found = self.found
-        give_up = stopwatch() + store.settings.lease_ttl
+        give_up = stopwatch() + store.access.lease_ttl
         while self.lease.held_by_other and stopwatch() < give_up:
             await asyncio.sleep(_POLL * random.uniform(0.5, 1.0))
             found = await responses.find(self._attempt.wanted, self._attempt.tags)

@@ -1,0 +1,186 @@
+"""`Access`: the backend under the rules of one cache, and what all namespaces of that cache share.
+
+A failing store is an event and a harmless answer, or an exception where ``fail_open`` is off: that is decided
+here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeVar
+
+from asynccache import events
+from asynccache._engine.clock import Clock
+from asynccache._engine.entry import Entry, Sealer, SupportsEntries, pack, unpack
+from asynccache._engine.expiry import store_ttl
+from asynccache._engine.observing import Observers, Tally
+from asynccache._engine.report import CacheCapabilities
+from asynccache._engine.runs import Runs
+from asynccache.errors import BackendError, ConfigurationError
+from asynccache.protocols import (
+    CacheBackendProtocol,
+    SupportsAdd,
+    SupportsClear,
+    SupportsIncrement,
+    SupportsInvalidationBus,
+    SupportsLeases,
+    SupportsMany,
+)
+
+__all__ = ["Access"]
+
+T = TypeVar("T")
+
+
+class Access:
+    """A backend, and how a cache deals with it.
+
+    Args:
+        backend: The store, guarded and batched.
+        sealer: Encrypts payloads; None for none.
+        clock: Seconds since the epoch.
+        max_value_bytes: Larger payloads are refused.
+        fail_open: Whether a failing store is an event rather than an exception.
+        lease_ttl: Seconds a lease lasts.
+        observers: Who is told of events.
+    """
+
+    def __init__(
+        self,
+        backend: CacheBackendProtocol,
+        *,
+        sealer: Sealer | None,
+        clock: Clock,
+        max_value_bytes: int,
+        fail_open: bool,
+        lease_ttl: float,
+        observers: Observers,
+    ) -> None:
+        self.backend: Final = backend
+        self.sealer: Final = sealer
+        self.clock = clock
+        self.max_value_bytes: Final = max_value_bytes
+        self.lease_ttl: Final = lease_ttl
+        self.observers: Final = observers
+        self.emit = observers.emit
+        self.tally: Final = Tally()
+        self.runs: Final = Runs()
+        self._fail_open = fail_open
+        entries = backend if isinstance(backend, SupportsEntries) and sealer is None else None
+        self.local: Final[SupportsEntries | None] = entries
+        """The backend, where it is in this process and may hold entries as objects."""
+
+    @property
+    def capabilities(self) -> CacheCapabilities:
+        """What the store can do."""
+        backend = self.backend
+        return CacheCapabilities(
+            many=isinstance(backend, SupportsMany),
+            add=isinstance(backend, SupportsAdd) or self.local is not None,
+            increment=isinstance(backend, SupportsIncrement) and self.sealer is None,
+            clear=isinstance(backend, SupportsClear),
+            leases=isinstance(backend, SupportsLeases),
+            bus=isinstance(backend, SupportsInvalidationBus),
+            local=self.local is not None,
+        )
+
+    # -- failures -----------------------------------------------------------------------------------
+
+    async def attempt(self, operation: str, key: str, doing: Awaitable[T], otherwise: T) -> T:
+        """Return what ``doing`` returns, or ``otherwise`` if the store fails and that is not to be raised."""
+        try:
+            return await doing
+        except BackendError as error:
+            self.failed(operation, key, error)
+            return otherwise
+
+    def failed(self, operation: str, key: str, error: BackendError) -> None:
+        """Report a failure; raise it where ``fail_open`` is off."""
+        self.tally.failed += 1
+        self.emit(events.Failed(operation, key, error))
+        if not self._fail_open:
+            raise error
+
+    def absent(self, operation: str) -> ConfigurationError:
+        """Return the error for an operation that cannot be done atomically here."""
+        return ConfigurationError(f"{type(self.backend).__name__} offers no atomic {operation}")
+
+    # -- bytes --------------------------------------------------------------------------------------
+
+    async def read(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return what the store has under ``keys``, in one request if it can."""
+        backend = self.backend
+        if not keys:
+            return {}
+        if len(keys) == 1:
+            data = await self.attempt("get", keys[0], backend.get(keys[0]), None)
+            return {} if data is None else {keys[0]: data}
+        if isinstance(backend, SupportsMany):
+            return await self.attempt("get_many", keys[0], backend.get_many(keys), {})
+        answers = await asyncio.gather(*(self.attempt("get", key, backend.get(key), None) for key in keys))
+        return {key: data for key, data in zip(keys, answers, strict=True) if data is not None}
+
+    async def delete(self, key: str) -> bool:
+        """Remove ``key``; True if something was there."""
+        return await self.attempt("delete", key, self.backend.delete(key), False)
+
+    async def delete_all(self, keys: Sequence[str]) -> int | None:
+        """Remove ``keys``; return how many were there, None if the store failed."""
+        backend = self.backend
+        if len(keys) > 1 and isinstance(backend, SupportsMany):
+            return await self.attempt("delete_many", keys[0], backend.delete_many(keys), None)
+        removed = [await self.attempt("delete", key, _maybe(backend.delete(key)), None) for key in keys]
+        return None if None in removed else sum(map(bool, removed))
+
+    # -- entries ------------------------------------------------------------------------------------
+
+    def pack(self, entry: Entry) -> bytes:
+        """Return ``entry`` as the store holds it."""
+        return pack(entry, self.sealer)
+
+    def unpack(self, data: bytes | None, key: str) -> Entry | None:
+        """Return the entry in what the store has under ``key``, None if there is no intact one."""
+        return None if data is None else unpack(data, key, self.sealer)
+
+    async def write(self, entry: Entry) -> bool:
+        """Store ``entry``, replacing what is there; False, reported, if that did not happen."""
+        if self.too_large(entry):
+            if self.local is not None:
+                await self.backend.delete(entry.key)
+            return self.refuse(entry, "too_large")
+        if self.local is not None:
+            return self.stored(entry) if self.local.set_entry(entry) else self.refuse(entry, "store")
+        ttl = store_ttl(entry, self.clock())
+        writing = self.backend.set(entry.key, self.pack(entry), ttl)
+        outcome = await self.attempt("set", entry.key, accepted(writing), None)
+        if outcome is None:
+            return False
+        return self.stored(entry) if outcome else self.refuse(entry, "store")
+
+    def too_large(self, entry: Entry) -> bool:
+        """Return whether ``entry`` is beyond the cache's own limit."""
+        return len(entry.payload) > self.max_value_bytes
+
+    def stored(self, entry: Entry) -> bool:
+        """Report that ``entry`` was stored; always True."""
+        self.tally.stored += 1
+        if self.observers:
+            self.emit(events.Stored(entry.key, len(entry.payload), store_ttl(entry, self.clock())))
+        return True
+
+    def refuse(self, entry: Entry, reason: str) -> bool:
+        """Report that ``entry`` was not stored although nothing failed; always False."""
+        self.tally.refused += 1
+        self.emit(events.Refused(entry.key, reason, len(entry.payload)))
+        return False
+
+
+async def accepted(writing: Awaitable[bool | None]) -> bool | None:
+    """Return what a backend's ``set`` says, where None means stored too."""
+    return await writing is not False
+
+
+async def _maybe(doing: Awaitable[bool]) -> bool | None:
+    """Return the same, as a type that has room for "failed"."""
+    return await doing

@@ -1,0 +1,133 @@
+"""`Stamping`: reading, planting and deleting the stamps of one namespace's tags (see `asynccache._engine.tags`)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from asynccache._engine.access import Access, accepted
+from asynccache._engine.entry import Entry
+from asynccache._engine.tags import (
+    STAMP_TTL,
+    Liveness,
+    Stamp,
+    liveness,
+    new_stamp,
+    soft_key,
+    stamp_in,
+    stamp_keys,
+    stamps_of,
+)
+from asynccache.keys import Namespace
+from asynccache.protocols import SupportsAdd, SupportsClear, SupportsTouch
+
+__all__ = ["Stamping"]
+
+_RENEWAL: Final = 1 / 64
+"""How often a write renews the stamps it carries: hot tags for certain, at the cost of one touch in 64 writes."""
+
+
+class Stamping:
+    """The stamps of one namespace."""
+
+    def __init__(self, access: Access, namespace: Namespace) -> None:
+        self._access = access
+        self._prefix = namespace.tag_prefix
+        path = namespace.segments
+        levels = () if isinstance(access.backend, SupportsClear) else range(1, len(path) + 1)
+        self.generations: Final = tuple(Namespace(*path[:n]).tag_prefix for n in levels)
+        """Keys of the namespaces' own stamps, which stand in for clearing where the store cannot."""
+
+    def keys(self, tags: Iterable[str]) -> tuple[str, ...]:
+        """Return the full keys of ``tags``."""
+        return tuple(self._prefix + tag for tag in tags)
+
+    # -- judging entries ----------------------------------------------------------------------------
+
+    def likely(self, tags: Iterable[str]) -> list[str]:
+        """Return the keys that must be read to judge an entry with ``tags``."""
+        return stamp_keys((*self.generations, *self.keys(tags)))
+
+    def alive(self, entry: Entry, current: Callable[[str], str | None] | None = None) -> bool:
+        """Return whether the tags of ``entry`` are live; a softly invalidated one is no longer fresh.
+
+        Args:
+            entry: The entry.
+            current: Returns the stamp under a key; left out: looks into the process-local store.
+        """
+        verdict = liveness(entry.stamps, current or self._local)
+        if verdict is Liveness.SOFT:
+            entry.fresh_until = min(entry.fresh_until, entry.created)
+        return verdict is not Liveness.DEAD
+
+    def in_data(self, raw: Mapping[str, bytes], keys: Iterable[str]) -> Callable[[str], str | None]:
+        """Return a function that finds the stamps under ``keys`` in what was read."""
+        return {key: stamp for key in keys if (stamp := self._read_from(raw, key)) is not None}.get
+
+    def _local(self, key: str) -> str | None:
+        entry = None if self._access.local is None else self._access.local.get_entry(key)
+        return None if entry is None else entry.value
+
+    def _read_from(self, raw: Mapping[str, bytes], key: str) -> str | None:
+        entry = self._access.unpack(raw.get(key), key)
+        return None if entry is None else stamp_in(entry)
+
+    # -- for new entries ----------------------------------------------------------------------------
+
+    async def for_entry(self, tags: Iterable[str]) -> tuple[Stamp, ...] | None:
+        """Return the stamps an entry with ``tags`` has to carry; read them before computing its value.
+
+        None if the store cannot tell: then the value must not be stored.
+        """
+        hard = (*self.generations, *self.keys(tags))
+        if not hard:
+            return ()
+        keys = stamp_keys(hard)
+        if self._access.local is not None:
+            found = {key: self._local(key) or self._plant_local(key) for key in keys}
+        else:
+            raw = await self._access.read(keys)
+            found = {key: self._read_from(raw, key) or await self._plant(key) for key in keys}
+            if random.random() < _RENEWAL:
+                await self._renew(keys)
+        known = {key: stamp for key, stamp in found.items() if stamp is not None}
+        return stamps_of(hard, known) if len(known) == len(keys) else None
+
+    def _plant_local(self, key: str) -> str | None:
+        entry = new_stamp(key, self._access.clock())
+        local = self._access.local
+        return stamp_in(entry) if local is not None and local.set_entry(entry) else None
+
+    async def _plant(self, key: str) -> str | None:
+        """Store a fresh stamp unless somebody else just did; return the one in force."""
+        access = self._access
+        entry = new_stamp(key, access.clock())
+        data = access.pack(entry)
+        backend = access.backend
+        if not isinstance(backend, SupportsAdd):
+            planted = await access.attempt("set", key, accepted(backend.set(key, data, STAMP_TTL)), None)
+            return stamp_in(entry) if planted else None
+        if await access.attempt("add", key, backend.add(key, data, STAMP_TTL), False):
+            return stamp_in(entry)
+        return self._read_from(await access.read((key,)), key)
+
+    async def _renew(self, keys: Iterable[str]) -> None:
+        """Keep the stamps for longer. Only their time to live: writing them could revive what was invalidated."""
+        backend = self._access.backend
+        if isinstance(backend, SupportsTouch):
+            for key in keys:
+                await self._access.attempt("touch", key, backend.touch(key, STAMP_TTL), False)
+
+    # -- invalidating -------------------------------------------------------------------------------
+
+    async def invalidate(self, tags: Sequence[str], *, soft: bool) -> bool:
+        """Delete the stamps of ``tags``; False if the store failed."""
+        hard = self.keys(tags)
+        self._access.runs.void_tags(hard)
+        doomed = [soft_key(key) for key in hard] if soft else hard
+        return await self._access.delete_all(doomed) is not None
+
+    async def next_generation(self) -> bool:
+        """Make every entry of the namespace and its children unreachable; False if the store failed."""
+        return await self._access.delete_all((self._prefix,)) is not None
