@@ -1,7 +1,9 @@
 """Compiles the wrapper that `asynccache.cached` puts around a function.
 
-The wrapper has the function's own signature, so Python binds the arguments; what is left to do on a hit is one
-tuple, one dictionary look-up and one look at the clock. A generic ``*args, **kwargs`` wrapper would spend more
+The wrapper has the function's own signature, so Python binds the arguments; what is left to do on a hit is
+one
+tuple, one dictionary look-up and one look at the clock. A generic ``*args, **kwargs`` wrapper would spend
+more
 than that on binding alone.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import Parameter
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 __all__ = ["Binding", "compile_wrapper"]
 
@@ -34,6 +36,9 @@ async def wrapper({signature}):
         return entry.value
     return await _slow(binding, {memo}, {{{arguments}}})
 """
+
+
+_STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 
 
 class Binding(Protocol):
@@ -74,7 +79,8 @@ def compile_wrapper(
         fixed: The cache named in the decorator, or None.
         current: Returns the cache meant where none is named.
         bind: Makes and installs a binding to that.
-        slow: Does everything that is no hit in the memo; called with the binding, the memo's key and the arguments.
+        slow: Does everything that is no hit in the memo; called with the binding, the memo's key and the
+            arguments.
     """
     namespace: dict[str, Any] = {
         "_bound": bound,
@@ -88,9 +94,7 @@ def compile_wrapper(
     for number, parameter in enumerate(signature.parameters.values()):
         parts += _separators(previous, parameter)
         previous = parameter
-        text = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(
-            parameter.kind, ""
-        ) + parameter.name
+        text = _STARS.get(parameter.kind, "") + parameter.name
         if parameter.default is not Parameter.empty:
             namespace[f"_default{number}"] = parameter.default
             text += f"=_default{number}"

@@ -1,11 +1,11 @@
-"""`Cache`: the facade. One object per application (and per namespace) with the same meaning on every store."""
+"""`Cache`: the facade. One object per application and namespace, with one meaning on every store."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, cast, overload
 
 from asynccache import events
 from asynccache._engine.access import Access
@@ -159,7 +159,10 @@ class Cache:
         return value
 
     async def get_many(self, keys: Iterable[str], *, type: Any = None) -> dict[str, Any]:
-        """Return the values found among ``keys``; what is missing is left out. One round trip where the store can."""
+        """Return the values found among ``keys``; what is missing is left out.
+
+        One round trip where the store can.
+        """
         names = self._names(keys)
         found = await self.entries.find_many([self._prefix + name for name in names])
         values: dict[str, Any] = {}
@@ -177,7 +180,7 @@ class Cache:
         return entry is not None and self._clock() < entry.fresh_until
 
     async def ttl(self, key: str) -> float | None:
-        """Return the seconds ``key`` has left; None if it never expires **or** is not there (see `exists`)."""
+        """Return the seconds ``key`` has left; None if it never expires or is not there (see `exists`)."""
         entry = await self.entries.find(self._full(key))
         if entry is None:
             return None
@@ -220,7 +223,10 @@ class Cache:
         return not await self.entries.write_many(entries)
 
     async def add(self, key: str, value: Any, ttl: Ttl = DEFAULT, *, tags: Iterable[str] = ()) -> bool:
-        """Store ``value`` only if ``key`` holds nothing; True if it was stored. Atomic, or refused with an error."""
+        """Store ``value`` only if ``key`` holds nothing; True if it was stored.
+
+        Atomic, or refused with an error.
+        """
         entry = await self._new_entry(key, value, ttl, tags)
         return False if entry is None else await self.entries.add(entry)
 
@@ -252,7 +258,10 @@ class Cache:
     # -- removing -----------------------------------------------------------------------------------
 
     async def delete(self, key: str) -> bool:
-        """Remove ``key``; True if something was there. Whatever is being computed for it will not be stored."""
+        """Remove ``key``; True if something was there.
+
+        Whatever is being computed for it will not be stored.
+        """
         return bool(await self.entries.remove((self._full(key),)))
 
     async def delete_many(self, keys: Iterable[str]) -> int:
@@ -291,11 +300,12 @@ class Cache:
         type: type[T] | Any = None,
         policy: CachePolicy | None = None,
     ) -> T:
-        """Return the value under ``key``; if there is none, ``await load()`` once for everyone who asks and store it.
+        """Return the value under ``key``; if there is none, ``await load()`` once for everyone and store it.
 
         Args:
             key: A non-empty string.
-            load: Called without arguments. It runs in a task of the cache: a caller's cancellation does not stop it
+            load: Called without arguments. It runs in a task of the cache: a caller's cancellation does not
+                stop it
                 while others wait. What it raises reaches every caller and is not cached.
             ttl: As for `set`.
             tags: As for `set`.
@@ -309,7 +319,7 @@ class Cache:
                 self._tally.hits += 1
                 if self._observed:
                     self.entries.emit(events.Hit(entry.key, self._clock() - entry.created))
-                return value  # type: ignore[no-any-return]
+                return cast("T", value)
         full = self._full(key)
         if not callable(load):
             raise ConfigurationError(f"load must be callable, not {load!r}")
@@ -335,9 +345,10 @@ class Cache:
         tags: Iterable[str] = (),
         type: Any = None,
     ) -> dict[str, T]:
-        """Return the values under ``keys``; ``await load(missing)`` once for those that are missing and store them.
+        """Return the values under ``keys``; those that are missing come from ``await load(missing)``.
 
-        Keys that ``load`` leaves out of its answer are left out here too. Callers that miss the same keys at the
+        Keys that ``load`` leaves out of its answer are left out here too. Callers that miss the same keys
+        at the
         same time share one call.
         """
         names = self._names(keys)
@@ -351,7 +362,7 @@ class Cache:
             flight = (self._prefix, tuple(missing))
             fulls = {name: self._prefix + name for name in missing}
             loaded = await self._flights.run(
-                flight, lambda: load_many(self.entries, self.coder, fulls, load, life, labels)
+                flight, lambda: load_many(self.entries, self.coder, fulls, load, lifetime=life, tags=labels)
             )
             found |= {name: value.take(type) for name, value in loaded.items()}
         return {name: found[name] for name in names if name in found}
@@ -359,12 +370,18 @@ class Cache:
     # -- life ---------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect to the store now instead of on first use. A store that is down is an event, unless ``fail_open`` is off."""
+        """Connect to the store now instead of on first use.
+
+        A store that is down is an event, unless ``fail_open`` is off.
+        """
         if isinstance(self._backend, SupportsLifecycle):
             await self.entries.access.attempt("open", "", self._backend.open(), None)
 
     async def aclose(self) -> None:
-        """Cancel what is being computed and release the store. Safe to call twice; `open` makes it usable again."""
+        """Cancel what is being computed and release the store.
+
+        Safe to call twice; `open` makes it usable again.
+        """
         await self._flights.aclose()
         if isinstance(self._backend, SupportsLifecycle):
             await self.entries.access.attempt("aclose", "", self._backend.aclose(), None)
@@ -379,7 +396,10 @@ class Cache:
         await self.aclose()
 
     async def health(self) -> BackendHealth:
-        """Ask the store for a sign of life. Never raises for a store that fails: that is ``healthy=False``."""
+        """Ask the store for a sign of life.
+
+        Never raises for a store that fails: that is ``healthy=False``.
+        """
         backend = self._backend
         kind = type(backend).__name__
         started = stopwatch()

@@ -67,13 +67,13 @@ class HTTPConfig:
     mode: Mode = "marked"
     """``marked``: only routes that carry a policy; its ttl is authoritative."""
     honour_client_directives: bool = False
-    """Let a request's Cache-Control (no-cache, no-store, max-age …) steer the cache: any client could defeat it."""
+    """Let a request's Cache-Control steer the cache: then any client can defeat it."""
     max_body_bytes: int = MIB
     """Larger bodies pass through without being stored; also the most that is held per response in flight."""
     cache_status: bool = True
     """Send ``Cache-Status`` (RFC 9211) with every response of a route that has a policy."""
     coalesce_timeout: Seconds = 30.0
-    """Seconds a request waits for another one that is producing the same response before it goes ahead itself."""
+    """Seconds a request waits for another that produces the same response before it goes ahead itself."""
 
     def __post_init__(self) -> None:
         """Check every field; raise `ConfigurationError` naming the first that is wrong."""
@@ -87,7 +87,7 @@ class HTTPConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheConfig:
-    """Settings of a `Cache`. Immutable; wrong values raise `ConfigurationError` here and now, before any I/O."""
+    """Settings of a `Cache`. Immutable; a wrong value raises `ConfigurationError` here, before any I/O."""
 
     backend: CacheBackendProtocol | str = "memory://"
     """A store, or the URL of one (``memory://``; see `asynccache.backends.from_url`)."""
@@ -96,13 +96,16 @@ class CacheConfig:
     default_ttl: Seconds | None = 300.0
     """Seconds a value lives where no ttl is given; None for ever."""
     codec: Codec | str = "msgpack"
-    """``msgpack``, ``json``, ``pydantic``, ``raw`` (bytes only), ``pickle`` (needs ``encryption_keys``), or your own."""
+    """``msgpack``, ``json``, ``pydantic``, ``raw``, ``pickle`` (needs ``encryption_keys``), or your own."""
     compression: bool = False
     """Compress values with zstd where that makes them smaller (extra ``zstd``)."""
     compress_min_bytes: int = KIB
     """Smaller payloads are never compressed."""
     encryption_keys: Iterable[str | bytes] = ()
-    """AES-GCM keys (extra ``crypto``): the first encrypts, all decrypt. See `asynccache.codecs.generate_key`."""
+    """AES-GCM keys (extra ``crypto``): the first encrypts, all decrypt.
+
+    See `asynccache.codecs.generate_key`.
+    """
     max_value_bytes: int = 8 * MIB
     """Larger payloads are refused, and so is decompressing to more."""
     fail_open: bool = True
@@ -150,9 +153,7 @@ class CacheConfig:
         """Return the codec, compression and limits as one object."""
         codec = codec_named(self.codec) if isinstance(self.codec, str) else self.codec
         if getattr(codec, "needs_authentication", False) and not tuple(self.encryption_keys):
-            raise ConfigurationError(
-                f"codec={codec.name!r} executes what it reads: it needs encryption_keys, which authenticate entries"
-            )
+            raise ConfigurationError(f"codec={codec.name!r} executes what it reads: it needs encryption_keys")
         compressor = None
         if self.compression:
             compressor = Compressor(min_bytes=self.compress_min_bytes, max_value_bytes=self.max_value_bytes)
@@ -171,7 +172,8 @@ class CacheConfig:
     def from_url(cls, url: str, **more: Any) -> CacheConfig:
         """Return the configuration in a URL: ``memory://?max_bytes=64mb&namespace=shop&default_ttl=60``.
 
-        Query options named like simple fields of this class are settings of the cache; all others are the store's.
+        Query options named like simple fields of this class are settings of the cache; all others are the
+        store's.
         """
         if not isinstance(url, str):
             raise _refuse("url", "a string", url)
@@ -188,14 +190,17 @@ class CacheConfig:
         backend = urlunsplit(parts._replace(query=urlencode(theirs))) if ours else url
         if "://" in url and "://" not in backend:  # urlunsplit drops an empty authority
             backend = backend.replace(":", "://", 1)
-        return cls(**({"backend": backend} | _from_text(ours) | more))
+        settings: dict[str, Any] = {"backend": backend, **_from_text(ours), **more}
+        return cls(**settings)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **more: Any) -> CacheConfig:
         """Return the configuration in environment variables.
 
-        ``ASYNCCACHE_URL``, else ``REDIS_URL``, else ``memory://``; and ``ASYNCCACHE_NAMESPACE``, ``ASYNCCACHE_DEFAULT_TTL``
-        and so on for every simple field of this class. An ``ASYNCCACHE_`` variable that means nothing is an error.
+        ``ASYNCCACHE_URL``, else ``REDIS_URL``, else ``memory://``; and ``ASYNCCACHE_NAMESPACE``,
+        ``ASYNCCACHE_DEFAULT_TTL``
+        and so on for every simple field of this class. An ``ASYNCCACHE_`` variable that means nothing is an
+        error.
         """
         environ = os.environ if environ is None else environ
         given = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial, update_wrapper
 from inspect import Parameter
@@ -37,7 +38,7 @@ class CachedFunction(Generic[P, R]):
     """A function whose results are cached: call and await it as before. Made by `cached`."""
 
     def __init__(
-        self, recipe: _Recipe, wrapper: Callable[P, Awaitable[R]], leading: tuple[Any, ...] = ()
+        self, recipe: _Recipe, wrapper: Callable[..., Awaitable[R]], leading: tuple[Any, ...] = ()
     ) -> None:
         self._recipe = recipe
         self._wrapper = wrapper
@@ -46,7 +47,7 @@ class CachedFunction(Generic[P, R]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the result for these arguments, computing it only if none is stored."""
-        return await self._wrapper(*self._leading, *args, **kwargs)  # type: ignore[arg-type]
+        return await self._wrapper(*self._leading, *args, **kwargs)
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the key under which the result for these arguments is stored."""
@@ -87,7 +88,10 @@ class _Binding:
         self.clock = cache.entries.clock
         self.tally = cache.entries.tally
         self.memo: dict[Any, Entry] = {}
-        """Entries of a process-local store by arguments. The store kills what it drops, so none outlives it."""
+        """Entries of a process-local store by arguments.
+
+        The store kills what it drops, so none outlives it.
+        """
         # Observers want to hear of every hit, early refresh wants to draw: those hits take the long way.
         self.memoises = (
             cache.entries.local is not None and not cache.entries.access.observers and not self.lifetime.beta
@@ -174,7 +178,7 @@ class _Recipe:
         return call_key(self._name, {name: _identity(arguments[name]) for name in self._in_key})
 
     def _call(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        bound = inspect.BoundArguments(self.signature, dict(arguments))  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(self.signature, OrderedDict(arguments))
         return bound.args, bound.kwargs
 
     def type(self) -> Any:
@@ -198,7 +202,7 @@ class _Recipe:
         return Job(full, load, binding.lifetime, policy.tags_for(arguments), self.type(), policy.store_if)
 
     async def slow(self, binding: _Binding, memo_key: tuple[Any, ...], arguments: Mapping[str, Any]) -> Any:
-        """Return the value from the cache or compute it: what the compiled wrapper does when its memo has none."""
+        """Return the stored value or compute it: what the wrapper does when its memo has none."""
         job = self.job(binding, arguments)
         value = await binding.loader.load(job)
         if binding.memoises and self._build_key is None:
@@ -236,11 +240,12 @@ _UNBOUND: Final = _Unbound()
 
 
 def _identity(value: Any) -> Any:
-    """Return what stands for an argument in the key: a class by its name, an object by its ``__cache_key__``."""
+    """Return what stands for an argument in the key: a class's name, an object's ``__cache_key__()``."""
     if isinstance(value, type):
         return f"class {value.__module__}.{value.__qualname__}"
-    named = getattr(type(value), "__cache_key__", None)
-    return value if named is None else (type(value).__qualname__, named(value))
+    kind = cast("Any", type(value))
+    named = getattr(kind, "__cache_key__", None)
+    return value if named is None else (kind.__qualname__, named(value))
 
 
 def _check_names(ignore: tuple[str, ...], names: tuple[str, ...]) -> None:
@@ -287,16 +292,18 @@ def cached(
     cache: Cache | None = None,
     **options: Any,
 ) -> Any:
-    """Cache the results of a function, of a method, or of a synchronous function (which then runs in a thread).
+    """Cache the results of a function or method; a synchronous one then runs in a thread.
 
-    The stored value is decoded to the function's return annotation. Concurrent calls with the same arguments run
+    The stored value is decoded to the function's return annotation. Concurrent calls with the same
+    arguments run
     the function once. Exceptions are not cached; None is.
 
     Args:
         function: The function, where the decorator is used without parentheses.
         ttl: Seconds or a timedelta; None until invalidated; left out: the cache's ``default_ttl``.
         tags: Names to invalidate by; ``{parameter}`` is filled in.
-        key: A template such as ``"user:{user_id}"``, or a function of the same arguments that returns the key.
+        key: A template such as ``"user:{user_id}"``, or a function of the same arguments that returns the
+            key.
             Left out: the function's name and all its arguments.
         ignore: Parameters that are not part of the key: a database session, a request.
         policy: All of the above that concerns time and tags as one object.
@@ -304,7 +311,8 @@ def cached(
         options: Other fields of `CachePolicy`: ``stale_while_revalidate``, ``store_if`` …
 
     Raises:
-        ConfigurationError: an argument is wrong, or a template names a parameter that the function does not have.
+        ConfigurationError: an argument is wrong, or a template names a parameter that the function does not
+            have.
     """
     if cache is not None and not isinstance(cache, Cache):
         raise ConfigurationError(f"cache must be a Cache, not {cache!r}")

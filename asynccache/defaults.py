@@ -1,4 +1,4 @@
-"""Which cache is meant where none is named: the application's inside a request, else the default, else the environment's."""
+"""Which cache is meant where none is named: the request's, else the default, else the environment's."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class _Default:
 
 
 def set_default_cache(cache: Cache | None) -> None:
-    """Name the cache that `asynccache.cached` uses outside of requests; None goes back to the environment's."""
+    """Name the cache that ``cached`` uses outside of requests; None goes back to the environment's."""
     if cache is not None and not isinstance(cache, Cache):
         raise ConfigurationError(f"cache must be a Cache or None, not {cache!r}")
     _Default.chosen = cache
 
 
 def current_cache() -> Cache:
-    """Return the cache of the current request's application, else the default one, else one from the environment.
+    """Return the cache of the current request's application, else the default, else the environment's.
 
     The last is made on first use, from ``ASYNCCACHE_URL``, else ``REDIS_URL``, else ``memory://``.
     """

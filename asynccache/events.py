@@ -59,8 +59,7 @@ class Refused:
 
     key: str
     reason: str
-    """``too_large``, ``outdated`` (invalidated while it was computed), ``unencodable`` (the codec cannot write
-    it) or ``store`` (the store said no)."""
+    """``too_large``, ``outdated`` (invalidated while it was computed), ``unencodable``, ``store``."""
     size: int = 0
 
 

@@ -1,4 +1,7 @@
-"""`CachePolicy`: how long something is kept, how it is refreshed, and for whom. One object for functions and routes."""
+"""`CachePolicy`: how long something is kept, how it is refreshed, and for whom.
+
+One object for functions and routes.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +58,13 @@ def seconds(value: object, name: str, *, zero: bool = False) -> float:
         raise ConfigurationError(f"{name} must be a number of seconds or a timedelta, not {value!r}")
     if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ConfigurationError(
-            f"{name} must be a finite number of seconds greater than {'or equal to ' if zero else ''}0, not {value!r}"
+            f"{name} must be finite seconds, {'at least' if zero else 'more than'} 0, not {value!r}"
         )
     return number
 
 
 def tag_names(tags: object, name: str = "tags") -> tuple[str, ...]:
-    """Return ``tags`` as a tuple of distinct non-empty strings; refuse a lone string, which would be its letters."""
+    """Return ``tags`` as distinct non-empty strings; a lone string is refused, it would be its letters."""
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise ConfigurationError(f"{name} must be a collection of strings, not {tags!r}")
     names = tuple(dict.fromkeys(tags))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
@@ -85,13 +88,13 @@ class CachePolicy:
     ttl: Seconds | Default | None = DEFAULT
     """Seconds a value is fresh; None: until it is invalidated; left out: the cache's ``default_ttl``."""
     stale_while_revalidate: Seconds = 0
-    """Seconds after that in which it is served at once while one refresh runs in the background (RFC 5861)."""
+    """Seconds after that in which it is served at once while one refresh runs (RFC 5861)."""
     stale_if_error: Seconds = 0
     """Seconds after freshness in which it is served if computing a new one fails (RFC 5861)."""
     early_refresh: float = 0.0
-    """XFetch's beta (Vattani et al., VLDB 2015): > 0 refreshes hot values a little before they expire; 1 is optimal."""
+    """XFetch's beta (Vattani et al., VLDB 2015): above 0 hot values are refreshed early; 1 is optimal."""
     jitter: float = 0.0
-    """Shorten each ttl by a random fraction up to this (0 to 1), so that values set together do not expire together."""
+    """Shorten each ttl by a random fraction up to this (0 to 1): set together, not expired together."""
     soft_timeout: Seconds | None = None
     """Seconds to wait for a new value before a stale one (if its window allows) is served instead."""
     store_if: Callable[[Any], bool] | None = None
@@ -100,9 +103,9 @@ class CachePolicy:
     """Names to invalidate by; ``{argument}`` (functions) and ``{path_parameter}`` (routes) are filled in."""
 
     public: bool = False
-    """The answer is the same for everyone who may ask: credentials are ignored, hits are served before routing."""
+    """The answer is the same for everyone who may ask: hits ignore credentials and precede routing."""
     vary_on: Callable[..., Any] | None = None
-    """What distinguishes users: called with the connection's scope (routes), its result becomes part of the key."""
+    """What distinguishes users: called with the request, its result becomes part of the key."""
     cookies: tuple[str, ...] | Iterable[str] | None = None
     """Names of the cookies the response depends on; ``()`` for none. None: any cookie bypasses the cache."""
     query: tuple[str, ...] | Iterable[str] | None = None
@@ -215,7 +218,7 @@ class CachePolicy:
 
     @classmethod
     def of(cls, value: object, **more: Any) -> CachePolicy | None:
-        """Return the policy meant by a route's ``cache=``: True, seconds, a timedelta, a policy; None for False and None.
+        """Return the policy meant by a route's ``cache=``; None for False and None.
 
         Raises:
             ConfigurationError: it is none of these.

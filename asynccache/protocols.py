@@ -157,7 +157,7 @@ class SupportsInvalidationBus(Protocol):
         ...
 
     def subscribe(self) -> AsyncIterator[bytes]:
-        """Iterate over messages. Ends or raises when the connection is lost: then anything may have been missed."""
+        """Iterate over messages. Ends or raises when the connection is lost: some may be missed then."""
         ...
 
 
@@ -177,7 +177,7 @@ class SupportsHealth(Protocol):
     """Describe the store's state."""
 
     async def health(self) -> BackendHealth:
-        """Ask the store for a sign of life; raise `BackendError` or return ``healthy=False`` if there is none."""
+        """Ask for a sign of life; raise `BackendError` or return ``healthy=False`` if there is none."""
         ...
 
 

@@ -35,6 +35,7 @@ async def load_many(
     coder: Coder,
     keys: Mapping[str, str],
     load: Callable[[list[str]], Awaitable[Mapping[str, Any]]],
+    *,
     lifetime: Lifetime,
     tags: Sequence[str],
 ) -> dict[str, Loaded]:

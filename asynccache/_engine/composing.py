@@ -14,7 +14,7 @@ __all__ = ["compose"]
 
 
 def compose(backend: CacheBackendProtocol, *, batching: bool, **guard: Any) -> CacheBackendProtocol:
-    """Return ``backend`` as a cache uses it: guarded and batched, unless it is in this process and needs neither.
+    """Return ``backend`` as a cache uses it: guarded and batched, unless it is in this process.
 
     Args:
         backend: The store, or something already guarded or batched, which is left as it is.

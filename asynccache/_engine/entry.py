@@ -101,7 +101,7 @@ class SupportsEntries(Protocol):
         ...
 
     def set_entry(self, entry: Entry) -> bool:
-        """Store ``entry`` under its key until ``entry.expires``; False if it is too large (the old one is gone)."""
+        """Store ``entry`` until it ``expires``; False if it is too large: then the old one is gone."""
         ...
 
 
@@ -158,17 +158,18 @@ def unpack(data: bytes, key: str, sealer: Sealer | None = None) -> Entry | None:
     if int.from_bytes(data[3:_HEADER], "big") != crc32(body):
         return None
     try:
-        *fields, sealed = _decode(body)
-        entry = Entry(*fields)
+        wire = _decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
-    if entry.key != key or sealed is not (sealer is not None):
+    stored_key, payload, codec, created, fresh, stale, error, compute_time, stamps, sealed = wire
+    if stored_key != key or sealed is not (sealer is not None):
         return None
+    entry = Entry(key, payload, codec, created, fresh, stale, error, compute_time, stamps)
     if sealer is not None:
-        payload = sealer.unseal(entry.payload, _header(entry))
-        if payload is None:
+        opened = sealer.unseal(payload, _header(entry))
+        if opened is None:
             return None
-        entry.payload = payload
+        entry.payload = opened
     return entry
 
 

@@ -102,12 +102,12 @@ class Loader:
         return self._take(await self._fly(job, look_again=False), job.type)
 
     def refresh(self, job: Job) -> None:
-        """Compute in the background unless that is under way; a failure is logged and leaves the stored value."""
+        """Compute in the background unless that is under way; a failure is logged."""
         run = self._run_for(job)
         self._flights.spawn(run, lambda: self._compute(job, run, look_again=False))
 
     async def _load_or(self, fallback: Any, entry: Entry | None, job: Job) -> Any:
-        """Compute, but let the stale ``fallback`` stand in for a failure or for an answer that takes too long."""
+        """Compute, but let the stale ``fallback`` stand in for a failure or a late answer."""
         assert entry is not None  # noqa: S101
         timeout = job.lifetime.soft_timeout
         try:
@@ -160,15 +160,15 @@ class Loader:
                 await self.store.release(job.key, lease)
 
     async def _look_again(self, job: Job, lease: Lease) -> Entry | Lease:
-        """Return an entry that appeared meanwhile, waiting for another process that computes it; else a lease."""
+        """Return an entry that appeared meanwhile, waiting for another process; else a lease."""
         pause = _POLL_FIRST
         give_up = stopwatch() + self.store.access.lease_ttl
         while True:
             entry = await self.store.find(job.key, job.tags)
-            if entry is not None and judge(entry, self.store.clock()) is Freshness.FRESH:
-                if self.coder.value_of(entry, job.type) is not MISSING:
-                    await self.store.release(job.key, lease)
-                    return entry
+            fresh = entry is not None and judge(entry, self.store.clock()) is Freshness.FRESH
+            if entry is not None and fresh and self.coder.value_of(entry, job.type) is not MISSING:
+                await self.store.release(job.key, lease)
+                return entry
             if not lease.held_by_other or stopwatch() > give_up:
                 return lease
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))

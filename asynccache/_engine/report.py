@@ -30,7 +30,10 @@ class CacheStats:
 
 @dataclass(frozen=True, slots=True)
 class CacheCapabilities:
-    """What the store can do beyond get, set and delete. What is False is done by other means or refused clearly."""
+    """What the store can do beyond get, set and delete.
+
+    What is False is done by other means or refused clearly.
+    """
 
     many: bool
     """Bulk operations in one round trip; else one by one."""

@@ -1,4 +1,4 @@
-"""`Stamping`: reading, planting and deleting the stamps of one namespace's tags (see `asynccache._engine.tags`)."""
+"""`Stamping`: reads, plants and deletes the stamps of a namespace's tags (see `asynccache._engine.tags`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from asynccache.protocols import SupportsAdd, SupportsClear, SupportsTouch
 __all__ = ["Stamping"]
 
 _RENEWAL: Final = 1 / 64
-"""How often a write renews the stamps it carries: hot tags for certain, at the cost of one touch in 64 writes."""
+"""How often a write renews the stamps it carries: hot tags for certain, for one touch in 64 writes."""
 
 
 class Stamping:
@@ -113,7 +113,10 @@ class Stamping:
         return self._read_from(await access.read((key,)), key)
 
     async def _renew(self, keys: Iterable[str]) -> None:
-        """Keep the stamps for longer. Only their time to live: writing them could revive what was invalidated."""
+        """Keep the stamps for longer.
+
+        Only their time to live: writing them could revive what was invalidated.
+        """
         backend = self._access.backend
         if isinstance(backend, SupportsTouch):
             for key in keys:

@@ -78,7 +78,7 @@ class EntryStore:
     # -- reading ------------------------------------------------------------------------------------
 
     def peek(self, key: str) -> Entry | None:
-        """Return a live entry of a process-local store, without awaiting; None also if the store is remote."""
+        """Return a live entry without awaiting; None also if the store is not in this process."""
         local = self.local
         entry = None if local is None else local.get_entry(key)
         if entry is None or (entry.stamps and not self.alive(entry)):
@@ -204,7 +204,7 @@ class EntryStore:
         return await access.attempt("add", entry.key, adding, False) and access.stored(entry)
 
     async def increment(self, key: str, delta: int, initial: int, ttl: float | None) -> int:
-        """Count in the store. The one operation that raises whatever ``fail_open`` says: no number is honest."""
+        """Count in the store. It raises whatever ``fail_open`` says: no made-up number is honest."""
         backend = self._backend
         if not isinstance(backend, SupportsIncrement):
             raise self.access.absent("incr")
@@ -220,7 +220,8 @@ class EntryStore:
     async def touch(self, key: str, lifetime: Lifetime) -> bool:
         """Give the entry under ``key`` a new lifetime from now on; False if there is none.
 
-        Its end is written in the entry itself, so it is stored anew, under the rules of any other computation.
+        Its end is written in the entry itself, so it is stored anew, under the rules of any other
+        computation.
         """
         run = self.runs.begin(key)
         try:

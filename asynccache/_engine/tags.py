@@ -48,7 +48,7 @@ class Liveness(Enum):
 
 
 def soft_key(hard: str) -> str:
-    """Return the key of the soft stamp that belongs to the tag key ``hard``, "" for a namespace's own stamp."""
+    """Return the key of the soft stamp beside the stamp ``hard``, "" for a namespace's own stamp."""
     prefix, _, name = hard.partition("#")
     return f"{prefix}~{name}" if name else ""
 

@@ -23,9 +23,3 @@ class BoundedDict(dict[K, V]):
         if len(self) >= self._limit and key not in self:
             del self[next(iter(self))]
         super().__setitem__(key, value)
-
-    def setdefault(self, key: K, default: V) -> V:  # type: ignore[override]
-        """Return the value under ``key``, setting it to ``default`` if there is none."""
-        if key not in self:
-            self[key] = default
-        return self[key]

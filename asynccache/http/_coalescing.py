@@ -1,7 +1,8 @@
 """Requests that wait for another one that is producing the response they want.
 
 Unlike `asynccache._engine.singleflight` nothing runs in a task of its own: the leader is an ordinary request,
-with its own dependencies and its own client. If it ends without an answer, one of those who wait takes over; if
+with its own dependencies and its own client. If it ends without an answer, one of those who wait takes
+over; if
 its answer is not to be shared, they all go ahead at once.
 """
 
@@ -53,7 +54,7 @@ class Flight:
 
     async def wait(self, timeout: float) -> Shared | Answer:
         """Wait for the response, at most ``timeout`` seconds; then `Answer.GO`."""
-        waiter = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Shared | Answer] = asyncio.get_running_loop().create_future()
         self.waiters.append(waiter)
         try:
             async with asyncio.timeout(timeout):

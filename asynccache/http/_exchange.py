@@ -103,10 +103,12 @@ class Exchange:
             return None  # a decorator inside another: the outer one has decided
         self.policy = policy
         if self.method not in _READS:
-            return self._bypass("method", None)
+            self._bypass("method", None)
+            return None
         wanted, reason = await self._wanted(policy, connection)
         if wanted is None:
-            return self._bypass("bypass", reason)
+            self._bypass("bypass", reason)
+            return None
         tags = policy.tags_for(parameters or self.scope.get("path_params") or {})
         if policy.public:
             self._middleware.remember_public(self.asked.url, policy, wanted.url)
@@ -237,7 +239,7 @@ class Exchange:
         """Return the reply if what was found may be served."""
         entry, response = found.entry, found.response
         if entry is None or response is None or (response.public and not attempt.policy.public):
-            self.forward = "vary-miss" if found.index is not None else "uri-miss"
+            self.forward = "vary-miss" if found.vary is not None else "uri-miss"
             return None
         if attempt.shared_only and not response.shared:
             self.forward = "bypass"
@@ -262,7 +264,7 @@ class Exchange:
         return self._hit(entry, response, stale=freshness is Freshness.STALE)
 
     async def _patient(self, attempt: Attempt, found: Found) -> Reply | None:
-        """With a ``soft_timeout``: let the cache produce a new response, and serve the stale one if that takes too long."""
+        """With a ``soft_timeout``: produce a response aside, and serve the stale one if that takes longer."""
         timeout = attempt.lifetime.soft_timeout
         if timeout is None or self.refreshing:
             return None
@@ -298,9 +300,9 @@ class Exchange:
         return self._replay(answer.entry, answer.response, member)
 
     def _replay(self, entry: Entry, response: StoredResponse, member: bytes | None) -> Reply:
-        headers = self.scope["headers"]
+        conditions = self.scope["headers"] if self.asked.conditional else None
         now = self.cache.entries.clock()
-        return replay(self.method, headers, self.asked.conditional, response, entry, now, member)
+        return replay(response, entry, now, member=member, conditions=conditions, head=self.method == "HEAD")
 
     @staticmethod
     def _suits(answer: Shared, attempt: Attempt) -> bool:
@@ -353,7 +355,7 @@ class Exchange:
         return {**message, "headers": headers}
 
     def rescue(self, error: Exception) -> Reply | None:
-        """Return the stale response that may stand in for an endpoint that raised ``error``; None if none may.
+        """Return the stale response that may stand in for an endpoint that raised, None if none may.
 
         An exception with a ``status_code`` below 500 is the endpoint's answer, not its failure.
         """

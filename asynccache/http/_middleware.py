@@ -36,7 +36,7 @@ _REMEMBERED: Final = 16_384
 
 _ADVICE: Final = {
     "cookie": "set cookies=() if they do not change the response, cookies=(names,) or vary_on= if they do",
-    "authorization": "set vary_on= to what distinguishes users, or public=True if the response is the same for all",
+    "authorization": "set vary_on= to what distinguishes users, or public=True if all get the same",
     "vary-on": "vary_on returned None, which means that it cannot tell who is asking",
     "host": "the request has no single valid Host, or a malformed target",
 }
@@ -54,7 +54,8 @@ class _Connection:
 class CacheMiddleware:
     """Pure ASGI middleware: opens and closes the cache with the application, and serves and stores responses.
 
-    It stores what routes with a policy answer; all else passes through untouched. Put compression outside of it
+    It stores what routes with a policy answer; all else passes through untouched. Put compression outside
+    of it
     and authentication of ``public`` routes too: their hits are served before anything further in runs.
 
     Args:

@@ -92,7 +92,7 @@ class Production:
         self._middleware = middleware
         self._attempt = attempt
         self._head: Any = None
-        """The start message, held back until the first part of the body is there: it may still get an ETag."""
+        """The start message, held back until the first part of the body: it may still get an ETag."""
         self._request_time = 0.0
         self._started = 0.0
 
@@ -140,7 +140,7 @@ class Production:
             await self.release()
             self.replaced = True
             return exchange.stand_in(*self.fallback).messages()
-        reason = self.recording.start(message, self._attempt.policy.statuses)
+        reason = self.recording.start(message, frozenset(self._attempt.policy.statuses))
         if reason is None and self._attempt.shared_only and not is_shared(self.recording.headers):
             reason = "authorization"
         if reason is not None:
@@ -186,7 +186,7 @@ class Production:
         stored = False
         if self.stamps is not None:
             stored = await responses.fill(
-                self.found, self._attempt.wanted, names, entry, self.run, self.lease
+                self.found, self._attempt.wanted, entry, names=names, run=self.run, lease=self.lease
             )
         self._end(Shared(entry, response, names, self._attempt.wanted))
         await self.release()
@@ -194,7 +194,7 @@ class Production:
         if head is None:
             return (message,)
         if exchange.asked.conditional:
-            reply = replay(exchange.method, exchange.scope["headers"], True, response, entry, now, None)
+            reply = replay(response, entry, now, conditions=exchange.scope["headers"])
             if reply.status != response.status:
                 head, message = reply.messages()
                 return exchange.marked(head, stored=stored), message

@@ -1,4 +1,7 @@
-"""`Recording`: a copy of a response as it passes. It delays nothing and holds at most ``limit`` bytes of body."""
+"""`Recording`: a copy of a response as it passes.
+
+It delays nothing and holds at most ``limit`` bytes of body.
+"""
 
 from __future__ import annotations
 

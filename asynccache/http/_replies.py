@@ -38,38 +38,42 @@ class Reply(NamedTuple):
 
 
 def replay(
-    method: str, request_headers: Headers, conditional: bool, response: StoredResponse, entry: Entry, now: float, member: bytes | None
-) -> Reply:  # fmt: skip
+    response: StoredResponse,
+    entry: Entry,
+    now: float,
+    *,
+    member: bytes | None = None,
+    conditions: Headers | None = None,
+    head: bool = False,
+) -> Reply:
     """Return the answer to a GET or HEAD from a stored response.
 
     Args:
-        method: The request's method.
-        request_headers: The request's fields.
-        conditional: Whether any of them is a condition (else they are not looked at).
         response: The stored response.
         entry: Its entry.
         now: Seconds since the epoch.
-        member: The Cache-Status member; None for none.
+        member: The Cache-Status member.
+        conditions: The request's fields, if there are conditions among them.
+        head: The method is HEAD.
     """
-    age = current_age(response, entry.created, now)
-    own: list[tuple[bytes, bytes]] = [(b"age", b"%d" % age)]
+    own: list[tuple[bytes, bytes]] = [(b"age", b"%d" % current_age(response, entry.created, now))]
     if member is not None:
         cache_status.append(own, member)
     if (
-        conditional
+        conditions is not None
         and response.status == OK
-        and not_modified(request_headers, response.etag, response.last_modified, now)
+        and not_modified(conditions, response.etag, response.last_modified, now)
     ):
         return Reply(NOT_MODIFIED, [*not_modified_fields(response.headers), *own], b"")
     if response.status not in _BODILESS:
         own.append((b"content-length", b"%d" % len(response.body)))
-    return Reply(response.status, [*response.headers, *own], b"" if method == "HEAD" else response.body)
+    return Reply(response.status, [*response.headers, *own], b"" if head else response.body)
 
 
 def added_fields(
     headers: Headers, policy: CachePolicy, body: bytes | None, status: int
 ) -> list[tuple[bytes, bytes]]:
-    """Return the fields that a response of a marked route lacks: an ETag (if ``body`` is known) and Cache-Control."""
+    """Return the fields a marked route's response lacks: Cache-Control, and ETag if ``body`` is known."""
     names = {name.lower() for name, _ in headers}
     added: list[tuple[bytes, bytes]] = []
     if body is not None and b"etag" not in names and status == OK:

@@ -48,7 +48,8 @@ class Found(NamedTuple):
     """Full key where the response is, or where a new one goes unless it varies otherwise."""
     entry: Entry | None = None
     response: StoredResponse | None = None
-    index: VaryIndex | None = None
+    vary: VaryIndex | None = None
+    """What selects the variants, where responses of this URL vary."""
 
 
 class ResponseCache:
@@ -71,21 +72,21 @@ class ResponseCache:
         """Return what is stored. ``tags``: those it probably has, to fetch their stamps along with it."""
         store = self.store
         found = self._at_url(wanted, await store.find(wanted.url, tags))
-        if found.index is None:
+        if found.vary is None:
             return found
         return self._at_variant(found, await store.find(found.key, tags))
 
     def peek(self, wanted: Wanted) -> Found:
         """Do the same without awaiting, in a store of this process."""
         found = self._at_url(wanted, self.store.peek(wanted.url))
-        if found.index is None:
+        if found.vary is None:
             return found
         return self._at_variant(found, self.store.peek(found.key))
 
     def _at_url(self, wanted: Wanted, entry: Entry | None) -> Found:
         stored = None if entry is None else self.coder.value_of(entry, Stored)
         if isinstance(stored, VaryIndex):
-            return Found(variant_key(wanted, stored), index=stored)
+            return Found(variant_key(wanted, stored), vary=stored)
         if isinstance(stored, StoredResponse) and not wanted.extra:
             return Found(wanted.url, entry, stored)
         return Found(wanted.url)
@@ -102,8 +103,9 @@ class ResponseCache:
         self,
         found: Found,
         wanted: Wanted,
-        names: tuple[bytes, ...],
         entry: Entry,
+        *,
+        names: tuple[bytes, ...],
         run: Run,
         lease: Lease,
     ) -> bool:
@@ -112,12 +114,12 @@ class ResponseCache:
         Args:
             found: What the look-up before the response was produced had found.
             wanted: The request.
-            names: The request fields by which the response varies.
             entry: The response; its key is set here.
+            names: The request fields by which the response varies.
             run: What an invalidation in this process voids.
             lease: What one in another process voids, taken on ``found.key`` before the response was produced.
         """
-        if found.index is None:
+        if found.vary is None:
             if not names and not wanted.extra:
                 entry.key = wanted.url
                 return await self.store.fill(entry, run, lease)
@@ -125,14 +127,16 @@ class ResponseCache:
             index = VaryIndex(names, secrets.token_hex(8))
             if not await self.store.fill(self._index_entry(wanted.url, index, entry), run, lease):
                 return False
-            # The new generation is nobody else's yet: a fresh lease on the variant is as good as one taken before.
+            # The new generation is nobody else's yet: a fresh lease on the variant is as good as one taken
+            # before.
             key = variant_key(wanted, index)
             lease = await self.store.acquire(key)
-        elif set(names) <= set(found.index.names):
+        elif set(names) <= set(found.vary.names):
             key = found.key
         else:
-            # It varies by more than was known. Without the index the next request starts over, with all the names.
-            self._learned[wanted.url] = tuple(sorted({*names, *found.index.names}))
+            # It varies by more than was known. Without the index the next request starts over, with all the
+            # names.
+            self._learned[wanted.url] = tuple(sorted({*names, *found.vary.names}))
             await self.store.remove((wanted.url,))
             return False
         if not self._has_room(wanted.url, key):
@@ -143,7 +147,9 @@ class ResponseCache:
 
     def _has_room(self, url: str, key: str) -> bool:
         """Count the variants of a URL: somebody may be trying out header values."""
-        variants = self._variants.setdefault(url, set())
+        if url not in self._variants:
+            self._variants[url] = set()
+        variants = self._variants[url]
         if len(variants) >= MAX_VARIANTS and key not in variants:
             alive = {
                 known for known in variants if self.store.local is None or self.store.peek(known) is not None

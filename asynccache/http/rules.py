@@ -108,14 +108,14 @@ def examine(scope: Scope) -> Asked:
 
 @lru_cache(maxsize=1024)
 def _host(value: bytes, scheme: str) -> str:
-    """Return a Host field's value in its normal form (RFC 9110 section 4.2.3), "" if it is not one plain host."""
+    """Return a Host in its normal form (RFC 9110 section 4.2.3), "" if it is not one plain host."""
     if not _HOST.match(value):
         return ""
     return value.decode("ascii").lower().removesuffix(_DEFAULT_PORT.get(scheme, ":"))
 
 
 def _raw_path(scope: Scope) -> bytes:
-    """Return the path as received; where a server does not tell, the decoded path, which is then all there is."""
+    """Return the path as received; where a server does not tell, the decoded one is all there is."""
     raw: bytes | None = scope.get("raw_path")
     return quote(scope["path"], safe="/%").encode("ascii") if raw is None else raw
 
@@ -169,7 +169,7 @@ def user_key(policy: CachePolicy, asked: Asked, distinction: object) -> tuple[st
 
 
 def credentials(policy: CachePolicy, asked: Asked) -> str | None:
-    """Return what in the request says who is asking although the policy does not say it may be shared, or None.
+    """Return what tells who is asking while the policy does not say that everyone gets the same, or None.
 
     ``authorization`` is not final: a response that says itself that it is public may be shared all the same.
     """
@@ -181,7 +181,7 @@ def credentials(policy: CachePolicy, asked: Asked) -> str | None:
 
 
 def policy_url(policy: CachePolicy, asked: Asked, scope: Scope) -> str:
-    """Return the name of the entry for what was asked under ``policy``, which may leave out query parameters."""
+    """Return the name of what was asked for; ``policy`` may leave out query parameters."""
     if policy.query is None:
         return asked.url
     query = filtered_query(scope.get("query_string", b""), tuple(policy.query))
@@ -189,7 +189,7 @@ def policy_url(policy: CachePolicy, asked: Asked, scope: Scope) -> str:
 
 
 def target_urls(asked: Asked, scope: Scope, headers: Headers) -> list[str]:
-    """Return the names of the URLs that a successful unsafe request makes worthless (RFC 9111 section 4.4)."""
+    """Return the URLs that a successful unsafe request makes worthless (RFC 9111 section 4.4)."""
     if not asked.url:
         return []
     scheme = scope.get("scheme", "http")
@@ -222,7 +222,7 @@ def client_refuses(headers: Headers, age: float, left: float) -> bool:
 
 
 def without_conditions(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Return request fields such that the answer is the whole response, for refreshing it on nobody's behalf."""
+    """Return request fields without conditions, so that the answer is the whole response."""
     return [(name, value) for name, value in headers if name not in _CONDITIONS]
 
 

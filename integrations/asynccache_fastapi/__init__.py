@@ -1,4 +1,4 @@
-"""asynccache in FastAPI: the middleware and a decorator, or drop-in classes with ``cache=``; and the cache as a dependency."""
+"""asynccache in FastAPI: middleware and decorator, or drop-in classes, and the cache as a dependency."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def _marked(cache: CacheOption, endpoint: Callable[..., Any]) -> Callable[..., A
 class APIRouter(fastapi.APIRouter):
     """FastAPI's router; ``get``, ``api_route`` and ``add_api_route`` take ``cache=``.
 
-    ``cache`` is True (default ttl), seconds, a timedelta or a `asynccache.CachePolicy`; everything else is FastAPI's.
+    ``cache`` is True (default ttl), seconds, a timedelta or a `asynccache.CachePolicy`; everything else is
+    FastAPI's.
     """
 
     def get(self, path: str, *, cache: CacheOption = None, **options: Any) -> Callable[[Any], Any]:
@@ -48,7 +49,8 @@ class APIRouter(fastapi.APIRouter):
 class FastAPI(fastapi.FastAPI):
     """A FastAPI application with a cache; ``get``, ``api_route`` and ``add_api_route`` take ``cache=``.
 
-    The cache is the innermost of the application's middleware: what authenticates or compresses is outside of it.
+    The cache is the innermost of the application's middleware: what authenticates or compresses is outside
+    of it.
 
     Args:
         cache: Its configuration, or a cache to share; None: no cache.
@@ -81,7 +83,7 @@ class FastAPI(fastapi.FastAPI):
 
 
 def _registering(register: Callable[[Any], Any], cache: CacheOption) -> Callable[[Any], Any]:
-    """Return a decorator that registers the cached endpoint and returns the plain function, as FastAPI's do."""
+    """Return a decorator that registers the cached endpoint and returns the plain function."""
     CachePolicy.of(cache)  # a wrong one is reported here, on the route's own line
 
     def decorate(endpoint: Any) -> Any:

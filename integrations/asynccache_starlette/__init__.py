@@ -1,4 +1,4 @@
-"""asynccache in Starlette: the middleware, ``cache=`` on routes, a decorator for endpoints, and the cache in handlers."""
+"""asynccache in Starlette: middleware, ``cache=`` on routes, a decorator, and the cache in handlers."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette import applications
 from starlette.middleware import Middleware
 
-from asynccache import Cache, CacheConfig
+from asynccache import Cache, CacheConfig, http
 from asynccache_starlette._middleware import CacheMiddleware
 
 __all__ = ["Starlette", "with_cache"]
@@ -17,7 +17,8 @@ __all__ = ["Starlette", "with_cache"]
 class Starlette(applications.Starlette):
     """A Starlette application with a cache.
 
-    The cache is the innermost of the application's middleware: what authenticates or compresses is outside of it.
+    The cache is the innermost of the application's middleware: what authenticates or compresses is outside
+    of it.
 
     Args:
         cache: Its configuration, or a cache to share; None: no cache.
@@ -36,7 +37,9 @@ class Starlette(applications.Starlette):
 
 
 def with_cache(
-    kind: type[CacheMiddleware], cache: CacheConfig | Cache | None, middleware: Sequence[Middleware] | None
+    kind: type[http.CacheMiddleware],
+    cache: CacheConfig | Cache | None,
+    middleware: Sequence[Middleware] | None,
 ) -> list[Middleware]:
     """Return ``middleware`` with the cache as its innermost."""
     stack = list(middleware or ())

@@ -1,4 +1,7 @@
-"""`cache_response`: a policy on an endpoint. It runs after routing, middleware and dependencies, instead of the endpoint."""
+"""`cache_response`: a policy on an endpoint.
+
+It runs after routing, middleware and dependencies, instead of the endpoint.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +23,6 @@ from asynccache.policy import Default, Seconds
 __all__ = ["ReplayedResponse", "cache_response", "get_cache", "marked_endpoints"]
 
 logger = logging.getLogger("asynccache")
-
-E = TypeVar("E", bound=Callable[..., Any])
 
 marked_endpoints: Final[WeakKeyDictionary[Callable[..., Any], CachePolicy]] = WeakKeyDictionary()
 """Every endpoint that `cache_response` has made, for the audit at start."""
@@ -38,7 +39,7 @@ class ReplayedResponse(Response):
 
 
 def cache_response(
-    endpoint: E | None = None,
+    endpoint: Callable[..., Any] | None = None,
     /,
     *,
     ttl: Seconds | Default | None = DEFAULT,
@@ -48,7 +49,8 @@ def cache_response(
 ) -> Any:
     """Cache the responses of an endpoint. Put it directly above the function, below the route's decorator.
 
-    Dependencies, middleware and everything else that decides who may ask have run before a hit is served; only the
+    Dependencies, middleware and everything else that decides who may ask have run before a hit is served;
+    only the
     endpoint and its serialisation are skipped. A synchronous endpoint still runs in a thread, a hit does not.
 
     Args:
@@ -68,7 +70,7 @@ def cache_response(
         fields["tags"] = tags
     combined = CachePolicy.combine(policy, fields)
 
-    def decorate(function: E) -> Any:
+    def decorate(function: Callable[..., Any]) -> Any:
         return _marked(function, combined)
 
     return decorate if endpoint is None else decorate(endpoint)
@@ -78,7 +80,7 @@ def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., 
     plain = inspect.unwrap(function)
     if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
         raise ConfigurationError(
-            f"cache_response must be put on a function, not on {function!r}; for classes use Route(..., cache=)"
+            f"cache_response belongs on a function, not on {function!r}; a class: Route(..., cache=)"
         )
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise ConfigurationError(f"{function.__qualname__} is a stream (it yields): streams are never cached")

@@ -24,7 +24,8 @@ class Route(routing.Route):
     Args:
         path: As in Starlette.
         endpoint: As in Starlette: a function or an ASGI application such as an ``HTTPEndpoint`` class.
-        cache: True (default ttl), seconds, a timedelta or a `asynccache.CachePolicy`; False and None: not cached.
+        cache: True (default ttl), seconds, a timedelta or a `asynccache.CachePolicy`; False and None: not
+            cached.
         options: As in Starlette. The route's own middleware runs before every hit.
     """
 
