@@ -161,7 +161,7 @@ class FacadeLoading(Facade):
             await load.started.wait()
         assert await cache.get("k") is None  # a plain get asks for fresh values only
         load.go.set()
-        await self.eventually(self.run(2), ask)
+        await self.eventually(self.run(2), lambda: cache.get("k"))
         assert load.runs == 2
 
     async def test_stale_window_ends(self, cache: Cache) -> None:
