@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +23,9 @@ from asynccache.policy import Default, Seconds
 __all__ = ["ReplayedResponse", "cache_response", "get_cache", "marked_endpoints"]
 
 logger = logging.getLogger("asynccache")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 marked_endpoints: Final[WeakKeyDictionary[Callable[..., Any], CachePolicy]] = WeakKeyDictionary()
 """Every endpoint that `cache_response` has made, for the audit at start."""
@@ -38,6 +41,31 @@ class ReplayedResponse(Response):
         self.background = None
 
 
+class _Decorator(Protocol):
+    """``cache_response(...)``, waiting for its endpoint. What it returns is asynchronous in any case."""
+
+    @overload
+    def __call__(self, endpoint: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, endpoint: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+
+@overload
+def cache_response(endpoint: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def cache_response(endpoint: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def cache_response(
+    *,
+    ttl: Seconds | Default | None = DEFAULT,
+    tags: Iterable[str] = (),
+    policy: CachePolicy | None = None,
+    **options: Any,
+) -> _Decorator: ...
+@overload
+def cache_response(
+    endpoint: Callable[..., Any], /, *, policy: CachePolicy
+) -> Callable[..., Coroutine[Any, Any, Any]]: ...
 def cache_response(
     endpoint: Callable[..., Any] | None = None,
     /,
@@ -50,8 +78,8 @@ def cache_response(
     """Cache the responses of an endpoint. Put it directly above the function, below the route's decorator.
 
     Dependencies, middleware and everything else that decides who may ask have run before a hit is served;
-    only the
-    endpoint and its serialisation are skipped. A synchronous endpoint still runs in a thread, a hit does not.
+    only the endpoint and its serialisation are skipped. A synchronous endpoint still runs in a thread, a hit
+    does not.
 
     Args:
         endpoint: The endpoint, where the decorator is used without parentheses.
@@ -76,7 +104,7 @@ def cache_response(
     return decorate if endpoint is None else decorate(endpoint)
 
 
-def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Awaitable[Any]]:
+def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Coroutine[Any, Any, Any]]:
     plain = inspect.unwrap(function)
     if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
         raise ConfigurationError(
