@@ -1,0 +1,1 @@
+"""Applications that use asynccache, each in a folder of its own."""
