@@ -18,6 +18,10 @@ def enter(it: Breaker, now: float) -> int:
     return ticket
 
 
+def circuit(it: Breaker) -> Circuit:
+    return it.circuit
+
+
 def opened(at: float = 0.0) -> Breaker:
     it = breaker()
     for _ in range(3):
@@ -34,9 +38,9 @@ def test_opens_after_failures_in_a_row_only() -> None:
             it.succeeded(ticket)
         else:
             it.failed(ticket, 0.0)
-    assert it.circuit is Circuit.CLOSED
+    assert circuit(it) is Circuit.CLOSED
     it.failed(enter(it, 0.0), 0.0)
-    assert it.circuit is Circuit.OPEN
+    assert circuit(it) is Circuit.OPEN
     assert it.enter(0.0) is None
     assert it.enter(9.999) is None
     assert it.wait(4.0) == 6.0
@@ -46,7 +50,7 @@ def test_one_probe_at_a_time() -> None:
     """After the open period one operation is let through, and no other until it has reported."""
     it = opened()
     probe = enter(it, 10.0)
-    assert it.circuit is Circuit.PROBING
+    assert circuit(it) is Circuit.PROBING
     assert it.enter(10.0) is None
     it.succeeded(probe)
     assert repr(it) == "<Breaker closed>"
@@ -69,7 +73,7 @@ def test_stragglers_from_before_count_for_nothing() -> None:
     for _ in range(3):
         it.failed(enter(it, 0.0), 0.0)
     it.succeeded(old)
-    assert it.circuit is Circuit.OPEN
+    assert circuit(it) is Circuit.OPEN
     it.failed(old, 9.0)
     it.abstained(old, 9.0)
     assert it.enter(10.0) is not None
@@ -79,11 +83,11 @@ def test_a_probe_that_learned_nothing_makes_room_for_the_next() -> None:
     """A probe that ended for reasons of its own leaves the circuit as it was."""
     it = opened()
     it.abstained(enter(it, 10.0), 10.5)
-    assert it.circuit is Circuit.OPEN
+    assert circuit(it) is Circuit.OPEN
     it.succeeded(enter(it, 10.5))
-    assert it.circuit is Circuit.CLOSED
+    assert circuit(it) is Circuit.CLOSED
     it.abstained(enter(it, 10.5), 10.5)
-    assert it.circuit is Circuit.CLOSED
+    assert circuit(it) is Circuit.CLOSED
 
 
 def test_a_lost_probe_is_given_up() -> None:
@@ -93,9 +97,9 @@ def test_a_lost_probe_is_given_up() -> None:
     assert it.enter(39.9) is None
     second = enter(it, 40.0)
     it.failed(lost, 40.0)
-    assert it.circuit is Circuit.PROBING
+    assert circuit(it) is Circuit.PROBING
     it.succeeded(second)
-    assert it.circuit is Circuit.CLOSED
+    assert circuit(it) is Circuit.CLOSED
 
 
 @pytest.mark.parametrize("draw,seconds", [(0.0, 10 * (1 - JITTER)), (1.0, 10 * (1 + JITTER))])
@@ -106,7 +110,9 @@ def test_open_periods_vary(draw: float, seconds: float) -> None:
     assert it.wait(0.0) == pytest.approx(seconds)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["enter", "ok", "fail", "nothing"]), st.floats(0, 15)), max_size=80))
+@given(
+    st.lists(st.tuples(st.sampled_from(["enter", "ok", "fail", "nothing"]), st.floats(0, 15)), max_size=80)
+)
 def test_it_never_locks_up(steps: list[tuple[str, float]]) -> None:
     """Whatever is reported in whatever order: at most one probe is out, and time alone lets one through."""
     it, now = breaker(), 0.0
@@ -118,7 +124,7 @@ def test_it_never_locks_up(steps: list[tuple[str, float]]) -> None:
             ticket = it.enter(now)
             if ticket is not None:
                 tickets.append(ticket)
-                assert was is Circuit.CLOSED or it.circuit is Circuit.PROBING
+                assert was is Circuit.CLOSED or circuit(it) is Circuit.PROBING
         elif tickets:
             ticket = tickets.pop(int(number) % len(tickets))
             if action == "ok":

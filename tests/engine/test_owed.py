@@ -95,7 +95,9 @@ def test_against_a_model(steps: list[tuple[str, str, int]]) -> None:
         else:
             owed.settle_prefix(key[:2], upto)
             debts = {
-                where: made for where, made in debts.items() if made > upto or not where[0].startswith(key[:2])
+                where: made
+                for where, made in debts.items()
+                if made > upto or not where[0].startswith(key[:2])
             }
         for each in ("a:1", "a:2", "b:1"):
             expected = (each, False) in debts or (each[:2], True) in debts

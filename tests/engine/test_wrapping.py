@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,7 +13,7 @@ from asynccache._engine.wrapping import Wrapper, owns_its_io
 from asynccache.errors import ConfigurationError
 from tests.engine.engine_doubles import DictBackend
 
-OPTIONAL = {
+OPTIONAL: dict[Any, tuple[str, ...]] = {
     protocols.SupportsExists: ("exists",),
     protocols.SupportsTouch: ("touch",),
     protocols.SupportsAdd: ("add",),
@@ -39,10 +39,10 @@ def wrap(kind: type[Wrapper], backend: Any) -> Any:
 
 @pytest.mark.parametrize("kind", [Batched, Guard])
 @pytest.mark.parametrize("protocol", OPTIONAL, ids=lambda protocol: protocol.__name__)
-def test_a_wrapper_has_a_capability_iff_the_inner_backend_has_it(kind: type[Wrapper], protocol: type) -> None:
+def test_a_wrapper_has_a_capability_iff_the_inner_backend_has_it(kind: type[Wrapper], protocol: Any) -> None:
     """`isinstance` tells the truth for each capability alone."""
     wrapper = wrap(kind, backend_with(*OPTIONAL[protocol]))
-    assert isinstance(wrapper, kind)
+    assert isinstance(cast("object", wrapper), kind)
     assert isinstance(wrapper, protocols.CacheBackendProtocol)
     assert {each for each in OPTIONAL if isinstance(wrapper, each)} == {protocol}
     assert isinstance(wrapper, protocols.SupportsMany)
@@ -95,7 +95,9 @@ async def test_the_bus_and_health_pass_through(kind: type[Wrapper]) -> None:
             yield b"two"
 
         async def health(self) -> protocols.BackendHealth:
-            return protocols.BackendHealth(healthy=True, backend_type="dict", latency_ms=0.1, details={"a": 1})
+            return protocols.BackendHealth(
+                healthy=True, backend_type="dict", latency_ms=0.1, details={"a": 1}
+            )
 
     wrapper = wrap(kind, Backend())
     assert [message async for message in wrapper.subscribe()] == [b"one", b"two"]
