@@ -139,6 +139,8 @@ class Cache(Lifecycle):
         self, items: Mapping[str, Any], ttl: Ttl = DEFAULT, *, tags: Iterable[str] = ()
     ) -> bool:
         """Store all ``items``; True if every one was stored. One round trip where the store can."""
+        if not isinstance(items, Mapping):
+            raise TypeError(f"items must be a mapping of keys to values, not {items!r}")
         names = tag_names(tags)
         fulls = {self._full(key): value for key, value in items.items()}
         life = self._lifetime(ttl)
@@ -209,6 +211,8 @@ class Cache(Lifecycle):
         names = tag_names(tags)
         if not names:
             raise ConfigurationError("tags must name at least one tag")
+        if not isinstance(soft, bool):
+            raise ConfigurationError(f"soft must be True or False, not {soft!r}")
         return await self.entries.invalidate_tags(names, soft=soft)
 
     async def clear(self) -> bool:
@@ -250,9 +254,10 @@ class Cache(Lifecycle):
         full = self._full(key)
         if not callable(load):
             raise ConfigurationError(f"load must be callable, not {load!r}")
+        life = self._lifetime(ttl, policy)
         names = tag_names(tags) or (() if policy is None else tuple(policy.tags))
         store_if = None if policy is None else policy.store_if
-        job = Job(full, load, self._lifetime(ttl, policy), names, type, store_if)
+        job = Job(full, load, life, names, type, store_if)
         return await self.loader.load(job)  # type: ignore[no-any-return]
 
     def _local_fresh(self, key: str) -> Entry | None:
@@ -300,7 +305,7 @@ class Cache(Lifecycle):
         return self._prefix + check_key(key)
 
     def _names(self, keys: Iterable[str]) -> list[str]:
-        if isinstance(keys, str):
+        if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
             raise TypeError(f"keys must be a collection of strings, not {keys!r}")
         return list(dict.fromkeys(check_key(key) for key in keys))
 
@@ -316,7 +321,7 @@ class Cache(Lifecycle):
     async def _new_entry(self, key: str, value: Any, ttl: Ttl, tags: Iterable[str]) -> Entry | None:
         full = self._full(key)
         life = self._lifetime(ttl)
-        names = tag_names(tags) if tags else ()
+        names = () if tags == () else tag_names(tags)
         stamps = await self.entries.stamps(names)
         if stamps is None:
             await self.entries.remove((full,))

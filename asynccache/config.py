@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, get_args
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlunsplit
 
 from asynccache._engine.clock import Clock, wall_clock
+from asynccache._engine.urls import split_url
 from asynccache.backends import from_url, parse_size
 from asynccache.codecs import AESGCMSealer, Compressor, Serializer, codec_named
 from asynccache.errors import ConfigurationError
@@ -101,7 +102,7 @@ class CacheConfig:
     """Compress values with zstd where that makes them smaller (extra ``zstd``)."""
     compress_min_bytes: int = KIB
     """Smaller payloads are never compressed."""
-    encryption_keys: Iterable[str | bytes] = ()
+    encryption_keys: Iterable[str | bytes] = field(default=(), repr=False)
     """AES-GCM keys (extra ``crypto``): the first encrypts, all decrypt.
 
     See `asynccache.codecs.generate_key`.
@@ -139,7 +140,11 @@ class CacheConfig:
         for name, kind in (("guard", GuardConfig), ("http", HTTPConfig)):
             if not isinstance(getattr(self, name), kind):
                 raise _refuse(name, f"a {kind.__name__}", getattr(self, name))
-        put(self, "encryption_keys", _collection(self.encryption_keys, "encryption_keys"))
+        if isinstance(self.encryption_keys, (str, bytes)) or not isinstance(self.encryption_keys, Iterable):
+            raise ConfigurationError(
+                "encryption_keys must be a list or tuple of keys"
+            )  # not what it is: a secret
+        put(self, "encryption_keys", tuple(self.encryption_keys))
         put(self, "observers", _collection(self.observers, "observers"))
         for observer in self.observers:
             if not callable(observer):  # pyright: ignore[reportUnnecessaryComparison]
@@ -152,6 +157,12 @@ class CacheConfig:
     def serializer(self) -> Serializer:
         """Return the codec, compression and limits as one object."""
         codec = codec_named(self.codec) if isinstance(self.codec, str) else self.codec
+        if not (
+            isinstance(getattr(codec, "name", None), str)
+            and hasattr(codec, "encode")
+            and hasattr(codec, "decode")
+        ):
+            raise _refuse("codec", "a codec's name or an object with name, encode and decode", codec)
         if getattr(codec, "needs_authentication", False) and not tuple(self.encryption_keys):
             raise ConfigurationError(f"codec={codec.name!r} executes what it reads: it needs encryption_keys")
         compressor = None
@@ -177,7 +188,7 @@ class CacheConfig:
         """
         if not isinstance(url, str):
             raise _refuse("url", "a string", url)
-        parts = urlsplit(url)
+        parts = split_url(url)
         ours: dict[str, str] = {}
         theirs: list[tuple[str, str]] = []
         for name, value in parse_qsl(parts.query, keep_blank_values=True):

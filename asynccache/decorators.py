@@ -321,8 +321,8 @@ def cached(
     fields = dict(options)
     if ttl is not DEFAULT:
         fields["ttl"] = ttl
-    if tags:
-        fields["tags"] = tags
+    if names := tag_names(tags):
+        fields["tags"] = names
     combined = CachePolicy.combine(policy, fields)
     decorator = _Decorator(combined, key, tag_names(ignore, "ignore"), cache)
     return decorator if function is None else decorator(function)
@@ -351,6 +351,8 @@ class _Decorator:
             return type(function)(self(function.__func__))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
         if not inspect.isroutine(function):
             raise ConfigurationError(f"cached must be given a function, not {function!r}")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ConfigurationError(f"cached cannot keep what a generator yields: {function!r}")
         recipe = _Recipe(function, *self._options)
         wrapper = recipe.wrapper()
         handle: CachedFunction[Any, Any] = CachedFunction(recipe, wrapper)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from string import Formatter
 from typing import Any, Final
 
-from asynccache.errors import ConfigurationError
+from asynccache.errors import ConfigurationError, InvalidKeyError
 
 __all__ = ["CACHEABLE_STATUSES", "DEFAULT", "CachePolicy", "Default", "Seconds", "seconds", "tag_names"]
 
@@ -67,11 +67,19 @@ def tag_names(tags: object, name: str = "tags") -> tuple[str, ...]:
     """Return ``tags`` as distinct non-empty strings; a lone string is refused, it would be its letters."""
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise ConfigurationError(f"{name} must be a collection of strings, not {tags!r}")
-    names = tuple(dict.fromkeys(tags))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    for tag in names:  # pyright: ignore[reportUnknownVariableType]
+    names: dict[str, None] = {}
+    for tag in tags:  # pyright: ignore[reportUnknownVariableType]
         if not isinstance(tag, str) or not tag:
             raise ConfigurationError(f"{name} must be non-empty strings, not {tag!r}")
-    return names  # pyright: ignore[reportReturnType, reportUnknownVariableType]
+        if not tag.isascii():
+            try:
+                tag.encode()
+            except UnicodeEncodeError:
+                raise InvalidKeyError(
+                    f"{name}: {tag!r} has lone surrogates, which UTF-8 cannot encode"
+                ) from None
+        names[tag] = None
+    return tuple(names)
 
 
 def _names(value: object, name: str) -> tuple[str, ...] | None:
@@ -213,7 +221,8 @@ class CachePolicy:
             raise ConfigurationError(f"policy must be a CachePolicy, not {policy!r}")
         known = {item.name for item in dataclass_fields(cls) if item.init}
         if unknown := fields.keys() - known:
-            raise ConfigurationError(f"unknown option {min(unknown)!r}; known are {', '.join(sorted(known))}")
+            name = min(unknown, key=str)
+            raise ConfigurationError(f"unknown option {name!r}; known are {', '.join(sorted(known))}")
         return cls(**fields) if policy is None else policy.but(**fields)
 
     @classmethod
@@ -232,7 +241,7 @@ class CachePolicy:
         if isinstance(value, (int, float, timedelta)):
             return cls(ttl=seconds(value, "cache"), **more)
         if isinstance(value, Mapping):
-            return cls(**value, **more)  # pyright: ignore[reportUnknownArgumentType]
+            return cls.combine(None, {**value, **more})  # pyright: ignore[reportUnknownArgumentType]
         raise ConfigurationError(
             f"cache must be True, False, seconds, a timedelta or a CachePolicy, not {value!r}"
         )

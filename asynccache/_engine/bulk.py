@@ -10,6 +10,7 @@ from asynccache._engine.coding import Coder
 from asynccache._engine.entry import MISSING, Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.store import EntryStore
+from asynccache.errors import ConfigurationError
 
 __all__ = ["Loaded", "load_many"]
 
@@ -55,7 +56,9 @@ async def load_many(
     try:
         stamps = await store.stamps(tags)
         started = stopwatch()
-        values = await load(list(keys))
+        values: Any = await load(list(keys))
+        if not isinstance(values, Mapping):
+            raise ConfigurationError(f"load must return a mapping of keys to values, not {values!r}")
         seconds_each = (stopwatch() - started) / len(keys)
         store.tally.computed += 1
         loaded: dict[str, Loaded] = {}

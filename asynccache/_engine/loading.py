@@ -8,10 +8,12 @@ filled), read the tags' stamps, compute, and fill only if nothing was voided.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 from asynccache import events
@@ -23,8 +25,13 @@ from asynccache._engine.runs import Run
 from asynccache._engine.singleflight import SingleFlight
 from asynccache._engine.store import EntryStore, Lease
 from asynccache.codecs import is_immutable
+from asynccache.errors import ConfigurationError
 
 __all__ = ["Job", "Loader"]
+
+_ANY: Final = -inf
+_NEVER: Final = inf
+"""When a value must have been created to make computing one superfluous: any time, never, or later than …"""
 
 logger = logging.getLogger("asynccache")
 
@@ -88,7 +95,7 @@ class Loader:
                 else:
                     self._note_hit(entry, stale=freshness is Freshness.STALE)
                     if freshness is not Freshness.FRESH:
-                        self.refresh(job)
+                        self.refresh(job, entry)
                     return value
         store.tally.misses += 1
         if store.access.observers:
@@ -99,12 +106,12 @@ class Loader:
 
     async def compute(self, job: Job) -> Any:
         """Compute and store whatever is stored, joining a computation that is under way."""
-        return self._take(await self._fly(job, look_again=False), job.type)
+        return self._take(await self._fly(job, after=_NEVER), job.type)
 
-    def refresh(self, job: Job) -> None:
+    def refresh(self, job: Job, seen: Entry) -> None:
         """Compute in the background unless that is under way; a failure is logged."""
         run = self._run_for(job)
-        self._flights.spawn(run, lambda: self._compute(job, run, look_again=False))
+        self._flights.spawn(run, lambda: self._compute(job, run, seen.created))
 
     async def _load_or(self, fallback: Any, entry: Entry | None, job: Job) -> Any:
         """Compute, but let the stale ``fallback`` stand in for a failure or a late answer."""
@@ -113,7 +120,7 @@ class Loader:
         try:
             if timeout is None:
                 return self._take(await self._fly(job), job.type)
-            self.refresh(job)  # keeps the computation going when this waiter leaves
+            self.refresh(job, entry)  # keeps the computation going when this waiter leaves
             async with asyncio.timeout(timeout):
                 return self._take(await self._fly(job), job.type)
         except Exception:
@@ -138,19 +145,19 @@ class Loader:
             self._running[job.key] = run
         return run
 
-    async def _fly(self, job: Job, *, look_again: bool = True) -> _Outcome:
+    async def _fly(self, job: Job, after: float = _ANY) -> _Outcome:
         run = self._run_for(job)
-        return await self._flights.run(run, lambda: self._compute(job, run, look_again=look_again))
+        return await self._flights.run(run, lambda: self._compute(job, run, after))
 
-    async def _compute(self, job: Job, run: Run, *, look_again: bool) -> _Outcome:
+    async def _compute(self, job: Job, run: Run, after: float) -> _Outcome:
+        """Compute, unless somebody has stored a value created later than ``after`` meanwhile."""
         lease: Lease | None = None
         try:
             lease = await self.store.acquire(job.key)
-            if lease.held_by_other or look_again:
-                entry = await self._look_again(job, lease)
-                if isinstance(entry, Entry):
-                    return _Outcome(entry)
-                lease = entry
+            found = await self._look_again(job, lease, after)
+            if isinstance(found, Entry):
+                return _Outcome(found)
+            lease = found
             return await self._produce(job, run, lease)
         finally:
             if self._running.get(job.key) is run:
@@ -159,14 +166,17 @@ class Loader:
             if lease is not None:
                 await self.store.release(job.key, lease)
 
-    async def _look_again(self, job: Job, lease: Lease) -> Entry | Lease:
+    async def _look_again(self, job: Job, lease: Lease, after: float) -> Entry | Lease:
         """Return an entry that appeared meanwhile, waiting for another process; else a lease."""
         pause = _POLL_FIRST
         give_up = stopwatch() + self.store.access.lease_ttl
         while True:
-            entry = await self.store.find(job.key, job.tags)
-            fresh = entry is not None and judge(entry, self.store.clock()) is Freshness.FRESH
-            if entry is not None and fresh and self.coder.value_of(entry, job.type) is not MISSING:
+            entry = await self.store.find(job.key, job.tags) if after != _NEVER else None
+            if (
+                entry is not None
+                and self._is_news(entry, after)
+                and self.coder.value_of(entry, job.type) is not MISSING
+            ):
                 await self.store.release(job.key, lease)
                 return entry
             if not lease.held_by_other or stopwatch() > give_up:
@@ -175,12 +185,19 @@ class Loader:
             pause = min(pause * 2, _POLL_LAST)
             lease = await self.store.acquire(job.key)
 
+    def _is_news(self, entry: Entry, after: float) -> bool:
+        newer = after == _ANY or entry.created > after
+        return newer and judge(entry, self.store.clock()) is Freshness.FRESH
+
     async def _produce(self, job: Job, run: Run, lease: Lease) -> _Outcome:
         store = self.store
         stamps = await store.stamps(job.tags)
         started = stopwatch()
         try:
-            value = await job.load()
+            loading: object = job.load()
+            if not inspect.isawaitable(loading):
+                raise ConfigurationError(f"load must be asynchronous: it returned {type(loading).__name__}")
+            value: Any = await loading
         except BaseException as error:
             self._note_computed(job.key, stopwatch() - started, type(error).__name__)
             raise

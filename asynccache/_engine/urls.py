@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from asynccache.errors import ConfigurationError
 
-__all__ = ["parse_count", "parse_size", "query_options"]
+__all__ = ["parse_count", "parse_size", "query_options", "split_url"]
 
 _SIZE: Final = re.compile(r"([0-9]{1,18})\s*([kmg]?i?b?)\Z", re.IGNORECASE | re.ASCII)
 _UNITS: Final = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
@@ -37,6 +37,18 @@ def parse_count(text: str, name: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
         raise ConfigurationError(f"{name} must be a whole number, not {text!r}")
     return int(text)
+
+
+def split_url(url: str) -> SplitResult:
+    """Return the parts of ``url``.
+
+    Raises:
+        ConfigurationError: it is malformed. The message does not show it: there may be a password in it.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ConfigurationError("a store's URL is malformed: its host is no name and no address") from None
 
 
 def query_options(

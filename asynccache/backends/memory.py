@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, Final
-from urllib.parse import urlsplit
 from weakref import ReferenceType, ref
 
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from asynccache._engine.entry import COUNTER, Entry, pack, unpack
 from asynccache._engine.fanout import Fanout
 from asynccache._engine.leasebook import LeaseBook
 from asynccache._engine.s3fifo import S3FIFO, USED, cost
-from asynccache._engine.urls import parse_count, parse_size, query_options
+from asynccache._engine.urls import parse_count, parse_size, query_options, split_url
 from asynccache._engine.wheel import ExpiryWheel
 from asynccache.errors import BackendError, ConfigurationError, InvalidKeyError
 from asynccache.policy import seconds
@@ -115,7 +114,7 @@ class InMemoryBackend:
         Raises:
             ConfigurationError: the URL has a host or a path, or an option is unknown, malformed or repeated.
         """
-        parts = urlsplit(url)
+        parts = split_url(url)
         if parts.netloc or parts.path or parts.fragment:
             raise ConfigurationError("memory:// takes no user, host, port, path or fragment")
         parsers = {"max_bytes": parse_size, "max_entries": parse_count}
