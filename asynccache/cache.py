@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast, overload
 
 from asynccache import events
 from asynccache._engine.bulk import load_many
-from asynccache._engine.entry import MISSING, Entry
+from asynccache._engine.entry import COUNTER, MISSING, Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.loading import Job
 from asynccache._engine.report import CacheCapabilities, CacheStats
@@ -107,9 +107,12 @@ class Cache(Lifecycle):
         return entry is not None and self._clock() < entry.fresh_until
 
     async def ttl(self, key: str) -> float | None:
-        """Return the seconds ``key`` has left; None if it never expires or is not there (see `exists`)."""
+        """Return the seconds ``key`` has left; None if it never expires or is not there (see `exists`).
+
+        None also for a plain number: so that stores can count with it, it carries no end of its own.
+        """
         entry = await self.entries.find(self._full(key))
-        if entry is None:
+        if entry is None or entry.codec == COUNTER:
             return None
         left = entry.fresh_until - self._clock()
         return left if 0 < left < float("inf") else None

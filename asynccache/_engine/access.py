@@ -66,6 +66,8 @@ class Access:
         self.emit = observers.emit
         self.tally: Final = Tally()
         self.runs: Final = Runs()
+        self.replacing: Final[set[str]] = set()
+        """Keys whose dead entries are being replaced, where ``add`` found one."""
         self._fail_open = fail_open
         entries = backend if isinstance(backend, SupportsEntries) and sealer is None else None
         self.local: Final[SupportsEntries | None] = entries

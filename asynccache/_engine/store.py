@@ -189,19 +189,43 @@ class EntryStore:
     async def add(self, entry: Entry) -> bool:
         """Store ``entry`` only if nothing usable is under its key."""
         backend, access = self._backend, self.access
-        existing = await self.find(entry.key)
-        if existing is not None and self.clock() < existing.fresh_until:
+        key = entry.key
+        if await self._usable(key):
             return False
         if self.local is not None:  # nothing was awaited since the look-up that could suspend: atomic
             return await self.write(entry)
         if not isinstance(backend, SupportsAdd):
             raise access.absent("add")
-        if existing is not None or access.too_large(entry):
-            await self.remove((entry.key,))  # expired by its own judgement; the store may still hold it
         if access.too_large(entry):
+            await self.remove((key,))
             return access.refuse(entry, "too_large")
-        adding = backend.add(entry.key, access.pack(entry), store_ttl(entry, self.clock()))
-        return await access.attempt("add", entry.key, adding, False) and access.stored(entry)
+        adding = backend.add(key, access.pack(entry), store_ttl(entry, self.clock()))
+        if await access.attempt("add", key, adding, False):
+            return access.stored(entry)
+        return not await self._usable(key) and await self._replace_dead(entry)
+
+    async def _usable(self, key: str) -> bool:
+        entry = await self.find(key)
+        return entry is not None and self.clock() < entry.fresh_until
+
+    async def _replace_dead(self, entry: Entry) -> bool:
+        """Store ``entry`` in place of one that the store still holds although it is of no use to anyone.
+
+        Deleting it and adding again would let two callers succeed. The lease lets one, and the run keeps
+        an invalidation meanwhile from being lost.
+        """
+        key = entry.key
+        if key in self.access.replacing:
+            return False  # somebody is doing just that, and comes first
+        self.access.replacing.add(key)
+        run = self.runs.begin(key)
+        lease = await self.acquire(key)
+        try:
+            return not await self._usable(key) and await self.fill(entry, run, lease)
+        finally:
+            self.access.replacing.discard(key)
+            self.runs.end(run)
+            await self.release(key, lease)
 
     async def increment(self, key: str, delta: int, initial: int, ttl: float | None) -> int:
         """Count in the store. It raises whatever ``fail_open`` says: no made-up number is honest."""

@@ -132,6 +132,8 @@ class Exchange:
         asked = self.asked
         if not asked.url:
             return None, "host"
+        if asked.content:
+            return None, "content"
         reason = rules.credentials(policy, asked)
         if reason == "cookie":
             return None, reason
@@ -339,10 +341,10 @@ class Exchange:
 
     async def _unrecorded(self, message: Any) -> None:
         """Pass on the head of a response that will not be stored."""
+        if self.method not in _READS and invalidates(self.method, message["status"]):
+            await self._middleware.invalidate(self.asked, self.scope, message.get("headers", ()))
         if self.forward is not None:
             message = self.marked(message, stored=False)
-        elif self.policy is None and invalidates(self.method, message["status"]):
-            await self._middleware.invalidate(self.asked, self.scope, message.get("headers", ()))
         await self._send(message)
 
     def marked(self, message: Any, *, stored: bool, detail: str | None = None) -> Any:

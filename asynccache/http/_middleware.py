@@ -39,6 +39,7 @@ _ADVICE: Final = {
     "authorization": "set vary_on= to what distinguishes users, or public=True if all get the same",
     "vary-on": "vary_on returned None, which means that it cannot tell who is asking",
     "host": "the request has no single valid Host, or a malformed target",
+    "content": "the request has a body, which cannot be part of the key",
 }
 
 
@@ -125,7 +126,7 @@ class CacheMiddleware:
 
     async def _before_routing(self, exchange: Exchange) -> Reply | None:
         """Return the reply to a request for a URL whose route is known to be public."""
-        known = self._public.get(exchange.asked.url)
+        known = None if exchange.asked.content else self._public.get(exchange.asked.url)
         return None if known is None else await exchange.early(*known)
 
     async def _lifespan(self, scope: rules.Scope, receive: Receive, send: Send) -> None:

@@ -60,7 +60,7 @@ class ResponseCache:
         serializer = cache.config.but(codec="msgpack").serializer()
         self.coder = Coder(self.store, serializer)
         self._learned: BoundedDict[str, tuple[bytes, ...]] = BoundedDict(_REMEMBERED_URLS)
-        self._variants: BoundedDict[str, set[str]] = BoundedDict(_REMEMBERED_URLS)
+        self._variants: BoundedDict[tuple[str, tuple[str, ...]], set[str]] = BoundedDict(_REMEMBERED_URLS)
 
     def url_key(self, url: str) -> str:
         """Return the full key of a URL named by `asynccache.http.rules.url_key`."""
@@ -139,22 +139,21 @@ class ResponseCache:
             self._learned[wanted.url] = tuple(sorted({*names, *found.vary.names}))
             await self.store.remove((wanted.url,))
             return False
-        if not self._has_room(wanted.url, key):
+        if not self._has_room(wanted, key):
             await self.store.release(key, lease)
             return False
         entry.key = key
         return await self.store.fill(entry, run, lease)
 
-    def _has_room(self, url: str, key: str) -> bool:
-        """Count the variants of a URL: somebody may be trying out header values."""
-        if url not in self._variants:
-            self._variants[url] = set()
-        variants = self._variants[url]
+    def _has_room(self, wanted: Wanted, key: str) -> bool:
+        """Count the variants of a URL (of one user): somebody may be trying out header values."""
+        owner = (wanted.url, wanted.extra)
+        variants = self._variants.get(owner)
+        if variants is None:
+            variants = self._variants[owner] = set()
         if len(variants) >= MAX_VARIANTS and key not in variants:
-            alive = {
-                known for known in variants if self.store.local is None or self.store.peek(known) is not None
-            }
-            variants &= alive
+            if self.store.local is not None:
+                variants.intersection_update([known for known in variants if self.store.peek(known)])
             if len(variants) >= MAX_VARIANTS:
                 return False
         variants.add(key)
@@ -175,8 +174,6 @@ class ResponseCache:
 
     async def remove(self, urls: Sequence[str]) -> None:
         """Remove every stored response of ``urls`` (full keys)."""
-        for url in urls:
-            self._variants.pop(url, None)
         await self.store.remove(urls)
 
 

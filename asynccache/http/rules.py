@@ -44,7 +44,8 @@ OVERRIDES: Final = frozenset(
 """Request fields that some applications and frameworks let override host, scheme, path or method."""
 
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since"})
-_NOTED: Final = OVERRIDES | _CONDITIONAL | {b"authorization", b"cookie", b"host"}
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+_NOTED: Final = OVERRIDES | _CONDITIONAL | _FRAMING | {b"authorization", b"cookie", b"host"}
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 _PATH: Final = re.compile(rb"/[\x21-\x7e\x80-\xff]*\Z")
@@ -54,12 +55,14 @@ _QUERY: Final = re.compile(rb"[\x21-\x7e\x80-\xff]*\Z")
 class Asked:
     """What is relevant of a request's head, read in one pass."""
 
-    __slots__ = ("authorization", "conditional", "cookies", "host", "overrides", "url")
+    __slots__ = ("authorization", "conditional", "content", "cookies", "host", "overrides", "url")
 
     def __init__(self) -> None:
         self.authorization = False
         self.conditional = False
         """A 304 might be answer enough."""
+        self.content = False
+        """It has a body, which is no part of any key, and by which an application may answer."""
         self.cookies: list[bytes] = []
         self.overrides: dict[bytes, bytes] = {}
         self.host = ""
@@ -96,8 +99,12 @@ def examine(scope: Scope) -> Asked:
             asked.cookies.append(value)
         elif name in _CONDITIONAL:
             asked.conditional = True
+        elif name in _FRAMING:
+            asked.content = asked.content or value != b"0"
         else:
-            asked.overrides[name] = value
+            # Of several lines an application may read the first, the last or all: they must all be harmless.
+            known = asked.overrides.get(name, value)
+            asked.overrides[name] = value if known == value else known + b"," + value
     if len(hosts) == 1:
         scheme = scope.get("scheme", "http")
         asked.host = _host(hosts[0], scheme)

@@ -8,13 +8,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from asynccache.http._rfc9111.selection import (
-    MAX_VARIANTS,
-    add_variant,
     normalise,
     variant_digest,
     vary_names,
 )
-from asynccache.http._rfc9111.stored import VaryIndex
 
 AE, AL, UA = b"accept-encoding", b"accept-language", b"user-agent"
 CODINGS = st.sampled_from(
@@ -159,36 +156,3 @@ PAIRS: list[tuple[Asked, Asked]] = [
 def test_parts_do_not_run_together(one: Asked, other: Asked) -> None:
     """Moving a byte from one part to the next gives another digest."""
     assert variant_digest(*one) != variant_digest(*other)
-
-
-def test_variants_are_bounded() -> None:
-    """The oldest variants make room, and are named so that they can be deleted."""
-    index = VaryIndex((AE,), "g")
-    for number in range(MAX_VARIANTS):
-        index, dropped = add_variant(index, str(number))
-        assert dropped == ()
-
-    index, dropped = add_variant(index, "new")
-
-    assert dropped == ("0",)
-    assert len(index.variants) == MAX_VARIANTS
-    assert index.variants[-1] == "new"
-    assert (index.names, index.generation) == ((AE,), "g")
-
-
-def test_a_variant_stored_again_is_the_newest() -> None:
-    """Variants in use outlive those somebody tries out once; the newest changes nothing."""
-    index = VaryIndex((AE,), "g", ("a", "b"))
-
-    again, dropped = add_variant(index, "a")
-
-    assert (again.variants, dropped) == (("b", "a"), ())
-    assert add_variant(again, "a")[0] is again
-
-
-def test_an_index_too_long_is_cut() -> None:
-    """An index that another version filled further loses all that is too much at once."""
-    index, dropped = add_variant(VaryIndex((), "g", tuple(map(str, range(40)))), "new")
-
-    assert dropped == tuple(map(str, range(9)))
-    assert len(index.variants) == MAX_VARIANTS

@@ -8,12 +8,9 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-import msgspec
-
 from asynccache.http._rfc9111.fields import Headers, field_values, is_token, list_members
-from asynccache.http._rfc9111.stored import VaryIndex
 
-__all__ = ["MAX_VARIANTS", "add_variant", "normalise", "variant_digest", "vary_names"]
+__all__ = ["MAX_VARIANTS", "normalise", "variant_digest", "vary_names"]
 
 MAX_VARIANTS: Final = 32
 """Variants kept of one URI. Clients choose the values that select them, so their number needs a limit."""
@@ -124,16 +121,3 @@ def _encoded(names: Sequence[bytes], request_headers: Headers, extra: Sequence[s
     for text in extra:
         part = text.encode("utf-8", "surrogatepass")
         yield b"%d:%b" % (len(part), part)
-
-
-def add_variant(index: VaryIndex, digest: str) -> tuple[VaryIndex, tuple[str, ...]]:
-    """Return the index with ``digest`` as its newest variant, and the digests that had to make room.
-
-    The index itself is returned where nothing changes. Storing a variant again makes it the newest,
-    so that those in use stay while somebody tries out values.
-    """
-    if index.variants and index.variants[-1] == digest:
-        return index, ()
-    variants = (*(known for known in index.variants if known != digest), digest)
-    kept, dropped = variants[-MAX_VARIANTS:], variants[:-MAX_VARIANTS]
-    return msgspec.structs.replace(index, variants=kept), dropped

@@ -40,8 +40,6 @@ class VaryIndex(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """The request fields that select a variant: lower-case, sorted."""
     generation: str
     """Random, and part of every variant's key: a new index never revives variants of a deleted one."""
-    variants: tuple[str, ...] = ()
-    """Digests of the variants, oldest first, at most `asynccache.http._rfc9111.selection.MAX_VARIANTS`."""
 
 
 Stored = StoredResponse | VaryIndex
