@@ -34,6 +34,7 @@ Send = Callable[[Any], Awaitable[None]]
 
 _READS: Final = frozenset({"GET", "HEAD"})
 SERVER_ERROR: Final = 500
+GATEWAY_TIMEOUT: Final = 504
 
 
 class Exchange:
@@ -168,6 +169,8 @@ class Exchange:
                 leading = None
             if reply is not None:
                 return reply
+            if self._middleware.http.honour_client_directives and rules.only_if_cached(self.scope["headers"]):
+                return self._nothing_stored(found.key)
             if alone or leading is not None or self._middleware.uncacheable(found.key):
                 break
             other = flights.current(found.key)
@@ -300,6 +303,15 @@ class Exchange:
         forward, self.forward = self.forward or "uri-miss", None
         member = cache_status.forward(forward, collapsed=True) if self._middleware.http.cache_status else None
         return self._replay(answer.entry, answer.response, member)
+
+    def _nothing_stored(self, key: str) -> Reply:
+        """Return the reply to a request that wants a stored response or none (RFC 9111 section 5.2.1.7)."""
+        self._note_miss(key)
+        forward, self.forward = self.forward or "uri-miss", None
+        headers: list[tuple[bytes, bytes]] = [(b"content-length", b"0")]
+        if self._middleware.http.cache_status:
+            cache_status.append(headers, cache_status.forward(forward, detail="only-if-cached"))
+        return Reply(GATEWAY_TIMEOUT, headers, b"")
 
     def _replay(self, entry: Entry, response: StoredResponse, member: bytes | None) -> Reply:
         conditions = self.scope["headers"] if self.asked.conditional else None

@@ -212,6 +212,11 @@ def forbids_storing(headers: Headers) -> bool:
     return cache_control(headers).has("no-store")
 
 
+def only_if_cached(headers: Headers) -> bool:
+    """Return whether the client wants a stored response or none (RFC 9111 section 5.2.1.7)."""
+    return cache_control(headers).has("only-if-cached")
+
+
 def client_refuses(headers: Headers, age: float, left: float) -> bool:
     """Return whether the client's own directives exclude a stored response (RFC 9111 section 5.2.1).
 
