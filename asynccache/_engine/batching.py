@@ -102,7 +102,10 @@ class _Lane:
             await turn
 
     def end(self, write: _Write, keys: Iterable[str]) -> None:
-        """Let those go ahead who wait to write ``keys``."""
+        """Let those go ahead who wait to write ``keys``.
+
+        Before the callers of ``write`` hear of its end, or their next one would go first, for ever.
+        """
         write.over = True
         for key in keys:
             if self.writes.get(key) is write:
@@ -263,17 +266,18 @@ class Batched(Wrapper):
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - the callers raise it
+            for write in batch:
+                lane.end(write, (write.key,))
             fail(callers, error)
             _reraise_ends(error)
         else:
             for write in batch:
+                lane.end(write, (write.key,))
                 for caller in write.callers:
                     if not caller.done():
                         caller.set_result(write.key not in refused)
         finally:
             lane.under_way -= 1
-            for write in batch:
-                lane.end(write, (write.key,))
 
     def _lost_sets(self, lane: _Lane, sets: Sequence[_Set]) -> None:
         if lane.sets is sets:
@@ -379,13 +383,13 @@ class Batched(Wrapper):
             except GeneratorExit:
                 raise
             except BaseException as error:  # noqa: BLE001 - the callers raise it
+                ended()
                 fail((caller,), error)
                 _reraise_ends(error)
             else:
+                ended()
                 if not caller.done():
                     caller.set_result(result)
-            finally:
-                ended()
 
         def lost() -> None:
             fail((caller,), CancelledError())

@@ -93,9 +93,7 @@ def test_early_refresh_follows_the_formula() -> None:
 def test_early_refreshes_come_as_often_as_the_exponential_says() -> None:
     """One compute time before the expiry a reader refreshes with probability 1/e."""
     draw = random.Random(1).random
-    early = sum(
-        judge(entry(60, compute=1.0), NOW + 59, 1.0, draw) is Freshness.EARLY for _ in range(20_000)
-    )
+    early = sum(judge(entry(60, compute=1.0), NOW + 59, 1.0, draw) is Freshness.EARLY for _ in range(20_000))
     assert early / 20_000 == pytest.approx(0.3679, abs=0.02)
 
 

@@ -435,8 +435,11 @@ def test_an_interrupt_is_not_swallowed() -> None:
         task = loop.create_task(scene())
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(task)
-        with pytest.raises(BackendUnavailableError):
-            loop.run_until_complete(task)
+        if task.done():  # eager tasks (Python 3.12): the interrupt went through the caller itself
+            assert isinstance(task.exception(), KeyboardInterrupt)
+        else:
+            with pytest.raises(BackendUnavailableError):
+                loop.run_until_complete(task)
     finally:
         loop.close()
 
@@ -618,13 +621,22 @@ async def test_a_set_that_began_before_the_delete_does_not_settle_it() -> None:
     assert await guard.get("k") is None
 
 
-async def test_a_read_that_was_on_its_way_does_not_return_what_is_owed() -> None:
+READS: list[tuple[Callable[[Guard], Coroutine[Any, Any, Any]], object]] = [
+    (lambda guard: guard.get("k"), None),
+    (lambda guard: guard.get_many(["k", "l"]), {"l": b"fresh"}),
+    (lambda guard: guard.exists("k"), False),
+]
+
+
+@pytest.mark.parametrize("read,answer", READS, ids=["get", "get_many", "exists"])
+async def test_a_read_on_its_way_does_not_return_what_is_owed(
+    read: Callable[[Guard], Coroutine[Any, Any, Any]], answer: object
+) -> None:
     """A removal that fails while the answer is on its way makes the answer a miss."""
     guard, store, _ = guarded()
     store.data = {"k": b"stale", "l": b"fresh"}
     store.hangs = True
-    reads: list[Coroutine[Any, Any, Any]] = [guard.get("k"), guard.get_many(["k", "l"]), guard.exists("k")]
-    reading = [asyncio.create_task(read) for read in reads]
+    reading = asyncio.create_task(read(guard))
     await ticks()
     store.hangs = False
     store.error = ConnectionResetError()
@@ -632,7 +644,7 @@ async def test_a_read_that_was_on_its_way_does_not_return_what_is_owed() -> None
         await guard.delete("k")
     store.error = None
     store.release.set()
-    assert await asyncio.gather(*reading) == [None, {"l": b"fresh"}, False]
+    assert await reading == answer
 
 
 SETS: list[Callable[[Guard], Coroutine[Any, Any, Any]]] = [
