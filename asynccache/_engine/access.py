@@ -26,6 +26,7 @@ from asynccache.protocols import (
     SupportsInvalidationBus,
     SupportsLeases,
     SupportsMany,
+    SupportsTouch,
 )
 
 __all__ = ["Access"]
@@ -69,22 +70,24 @@ class Access:
         self.replacing: Final[set[str]] = set()
         """Keys whose dead entries are being replaced, where ``add`` found one."""
         self._fail_open = fail_open
+        # Asked once, since isinstance of a protocol takes microseconds. None: it lacks that.
+        self.many: Final = backend if isinstance(backend, SupportsMany) else None
+        self.adding: Final = backend if isinstance(backend, SupportsAdd) else None
+        self.touching: Final = backend if isinstance(backend, SupportsTouch) else None
+        self.counting: Final = backend if isinstance(backend, SupportsIncrement) else None
+        self.clearing: Final = backend if isinstance(backend, SupportsClear) else None
+        self.leasing: Final = backend if isinstance(backend, SupportsLeases) else None
         entries = backend if isinstance(backend, SupportsEntries) and sealer is None else None
         self.local: Final[SupportsEntries | None] = entries
         """The backend, where it is in this process and may hold entries as objects."""
-
-    @property
-    def capabilities(self) -> CacheCapabilities:
-        """What the store can do."""
-        backend = self.backend
-        return CacheCapabilities(
-            many=isinstance(backend, SupportsMany),
-            add=isinstance(backend, SupportsAdd) or self.local is not None,
-            increment=isinstance(backend, SupportsIncrement) and self.sealer is None,
-            clear=isinstance(backend, SupportsClear),
-            leases=isinstance(backend, SupportsLeases),
+        self.capabilities: Final = CacheCapabilities(
+            many=self.many is not None,
+            add=self.adding is not None or entries is not None,
+            increment=self.counting is not None and sealer is None,
+            clear=self.clearing is not None,
+            leases=self.leasing is not None,
             bus=isinstance(backend, SupportsInvalidationBus),
-            local=self.local is not None,
+            local=entries is not None,
         )
 
     # -- failures -----------------------------------------------------------------------------------
@@ -118,8 +121,8 @@ class Access:
         if len(keys) == 1:
             data = await self.attempt("get", keys[0], backend.get(keys[0]), None)
             return {} if data is None else {keys[0]: data}
-        if isinstance(backend, SupportsMany):
-            return await self.attempt("get_many", keys[0], backend.get_many(keys), {})
+        if self.many is not None:
+            return await self.attempt("get_many", keys[0], self.many.get_many(keys), {})
         answers = await asyncio.gather(*(self.attempt("get", key, backend.get(key), None) for key in keys))
         return {key: data for key, data in zip(keys, answers, strict=True) if data is not None}
 
@@ -130,8 +133,8 @@ class Access:
     async def delete_all(self, keys: Sequence[str]) -> int | None:
         """Remove ``keys``; return how many were there, None if the store failed."""
         backend = self.backend
-        if len(keys) > 1 and isinstance(backend, SupportsMany):
-            return await self.attempt("delete_many", keys[0], backend.delete_many(keys), None)
+        if len(keys) > 1 and self.many is not None:
+            return await self.attempt("delete_many", keys[0], self.many.delete_many(keys), None)
         removed = [await self.attempt("delete", key, _maybe(backend.delete(key)), None) for key in keys]
         return None if None in removed else sum(map(bool, removed))
 

@@ -20,7 +20,6 @@ from asynccache._engine.tags import (
     stamps_of,
 )
 from asynccache.keys import Namespace
-from asynccache.protocols import SupportsAdd, SupportsClear, SupportsTouch
 
 __all__ = ["Stamping"]
 
@@ -35,7 +34,7 @@ class Stamping:
         self._access = access
         self._prefix = namespace.tag_prefix
         path = namespace.segments
-        levels = () if isinstance(access.backend, SupportsClear) else range(1, len(path) + 1)
+        levels = () if access.clearing is not None else range(1, len(path) + 1)
         self.generations: Final = tuple(Namespace(*path[:n]).tag_prefix for n in levels)
         """Keys of the namespaces' own stamps, which stand in for clearing where the store cannot."""
 
@@ -104,11 +103,12 @@ class Stamping:
         access = self._access
         entry = new_stamp(key, access.clock())
         data = access.pack(entry)
-        backend = access.backend
-        if not isinstance(backend, SupportsAdd):
-            planted = await access.attempt("set", key, accepted(backend.set(key, data, STAMP_TTL)), None)
+        if access.adding is None:
+            planted = await access.attempt(
+                "set", key, accepted(access.backend.set(key, data, STAMP_TTL)), None
+            )
             return stamp_in(entry) if planted else None
-        if await access.attempt("add", key, backend.add(key, data, STAMP_TTL), False):
+        if await access.attempt("add", key, access.adding.add(key, data, STAMP_TTL), False):
             return stamp_in(entry)
         return self._read_from(await access.read((key,)), key)
 
@@ -117,17 +117,16 @@ class Stamping:
 
         Only their time to live: writing them could revive what was invalidated.
         """
-        backend = self._access.backend
-        if isinstance(backend, SupportsTouch):
+        touching = self._access.touching
+        if touching is not None:
             for key in keys:
-                await self._access.attempt("touch", key, backend.touch(key, STAMP_TTL), False)
+                await self._access.attempt("touch", key, touching.touch(key, STAMP_TTL), False)
 
     # -- invalidating -------------------------------------------------------------------------------
 
     async def invalidate(self, tags: Sequence[str], *, soft: bool) -> bool:
         """Delete the stamps of ``tags``; False if the store failed."""
         hard = self.keys(tags)
-        self._access.runs.void_tags(hard)
         doomed = [soft_key(key) for key in hard] if soft else hard
         return await self._access.delete_all(doomed) is not None
 

@@ -7,7 +7,7 @@ keys (see `asynccache.keys.Namespace`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Final, TypeVar
@@ -21,14 +21,6 @@ from asynccache._engine.stamping import Stamping
 from asynccache._engine.tags import stamp_keys
 from asynccache.errors import BackendError, ConfigurationError
 from asynccache.keys import Namespace
-from asynccache.protocols import (
-    SupportsAdd,
-    SupportsClear,
-    SupportsIncrement,
-    SupportsLeases,
-    SupportsMany,
-    SupportsTouch,
-)
 
 __all__ = ["EntryStore", "Lease"]
 
@@ -131,24 +123,39 @@ class EntryStore:
     async def write(self, entry: Entry) -> bool:
         """Store ``entry`` because the caller says so: what is being computed for its key is outdated."""
         await settled(self.runs.void_key(entry.key))
-        if await self.access.write(entry):
+        if self.local is not None:
+            return await self.access.write(entry)
+        if await self._alone((entry.key,), lambda: self.access.write(entry)):
             return True
-        if self.local is None:  # a failed or refused write must not leave the older value behind
-            await self.access.delete(entry.key)
+        await self.access.delete(entry.key)  # a refused or failed write leaves nothing older behind
         return False
+
+    async def _alone(self, keys: Sequence[str], act: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``act`` returns, which replaces or removes ``keys``, whose runs have been voided.
+
+        What began meanwhile may have seen what was there before: it is void too. If it was already writing
+        that back (a `touch`, where there are no leases to stop it), ``act`` has to follow it.
+        """
+        while True:
+            outcome = await act()
+            if not await settled(run for key in keys for run in self.runs.void_key(key)):
+                return outcome
 
     async def write_many(self, entries: Sequence[Entry]) -> set[str]:
         """Store ``entries``, all with one lifetime, as `write` does; return the keys that were not stored."""
-        backend, access = self._backend, self.access
-        if self.local is not None or not isinstance(backend, SupportsMany):
+        access, many = self.access, self.access.many
+        if self.local is not None or many is None:
             return {entry.key for entry in entries if not await self.write(entry)}
         for entry in entries:
             await settled(self.runs.void_key(entry.key))
         data = {entry.key: access.pack(entry) for entry in entries if not access.too_large(entry)}
         lost = {entry.key for entry in entries} - data.keys()
         if data:
-            writing = backend.set_many(data, store_ttl(entries[0], self.clock()))
-            refused = await access.attempt("set_many", entries[0].key, writing, None)
+            ttl = store_ttl(entries[0], self.clock())
+            refused = await self._alone(
+                tuple(data),
+                lambda: access.attempt("set_many", entries[0].key, many.set_many(data, ttl), None),
+            )
             lost |= data.keys() if refused is None else refused
         for entry in entries:
             if entry.key not in lost:
@@ -161,15 +168,15 @@ class EntryStore:
 
     async def fill(self, entry: Entry, run: Run, lease: Lease) -> bool:
         """Store what ``run`` computed unless it was invalidated meanwhile. That uses the lease up."""
-        backend, access = self._backend, self.access
+        access = self.access
         if run.voided or lease.token is None:
             return access.refuse(entry, "outdated")
-        if not isinstance(backend, SupportsLeases):
+        if access.leasing is None:
             return await self._under_way(run, access.write(entry))
         if access.too_large(entry):
             return access.refuse(entry, "too_large")
         ttl = store_ttl(entry, self.clock())
-        filling = _maybe(backend.fill(entry.key, access.pack(entry), ttl, lease.token))
+        filling = _maybe(access.leasing.fill(entry.key, access.pack(entry), ttl, lease.token))
         stored = await self._under_way(run, access.attempt("fill", entry.key, filling, None))
         if stored is None:
             return False
@@ -188,18 +195,18 @@ class EntryStore:
 
     async def add(self, entry: Entry) -> bool:
         """Store ``entry`` only if nothing usable is under its key."""
-        backend, access = self._backend, self.access
+        access = self.access
         key = entry.key
         if await self._usable(key):
             return False
         if self.local is not None:  # nothing was awaited since the look-up that could suspend: atomic
             return await self.write(entry)
-        if not isinstance(backend, SupportsAdd):
+        if access.adding is None:
             raise access.absent("add")
         if access.too_large(entry):
             await self.remove((key,))
             return access.refuse(entry, "too_large")
-        adding = backend.add(key, access.pack(entry), store_ttl(entry, self.clock()))
+        adding = access.adding.add(key, access.pack(entry), store_ttl(entry, self.clock()))
         if await access.attempt("add", key, adding, False):
             return access.stored(entry)
         return not await self._usable(key) and await self._replace_dead(entry)
@@ -229,14 +236,14 @@ class EntryStore:
 
     async def increment(self, key: str, delta: int, initial: int, ttl: float | None) -> int:
         """Count in the store. It raises whatever ``fail_open`` says: no made-up number is honest."""
-        backend = self._backend
-        if not isinstance(backend, SupportsIncrement):
+        counting = self.access.counting
+        if counting is None:
             raise self.access.absent("incr")
         if self.access.sealer is not None:
             raise ConfigurationError("incr needs a plain number in the store: it excludes encryption_keys")
         await settled(self.runs.void_key(key))
         try:
-            return await backend.incr(key, delta, initial=initial, ttl=ttl)
+            return await counting.incr(key, delta, initial=initial, ttl=ttl)
         except BackendError as error:
             self.access.failed("incr", key, error)
             raise
@@ -263,11 +270,11 @@ class EntryStore:
                 return False
         finally:
             self.runs.end(run)
-        backend = self._backend
-        if not isinstance(backend, SupportsTouch):
+        touching = self.access.touching
+        if touching is None:
             raise self.access.absent("touch")
         ttl = None if lifetime.ttl == inf else lifetime.ttl
-        return await self.access.attempt("touch", key, backend.touch(key, ttl), False)
+        return await self.access.attempt("touch", key, touching.touch(key, ttl), False)
 
     # -- removing -----------------------------------------------------------------------------------
 
@@ -275,7 +282,7 @@ class EntryStore:
         """Remove ``keys`` and void what is being computed for them; return how many were there."""
         for key in keys:
             await settled(self.runs.void_key(key))
-        removed = await self.access.delete_all(keys)
+        removed = await self._alone(keys, lambda: self.access.delete_all(keys))
         for key in keys:
             self.emit(events.Invalidated(key))
         self.tally.invalidated += len(keys)
@@ -283,7 +290,10 @@ class EntryStore:
 
     async def invalidate_tags(self, tags: Sequence[str], *, soft: bool = False) -> bool:
         """Make every entry that carries one of ``tags`` dead (or stale); False if the store failed."""
+        hard = self.tag_keys(tags)
+        self.runs.void_tags(hard)
         done = await self._stamping.invalidate(tags, soft=soft)
+        self.runs.void_tags(hard)  # what began meanwhile may have found what is no longer live
         for tag in tags:
             self.emit(events.Invalidated(f"#{tag}", soft=soft))
         self.tally.invalidated += len(tags)
@@ -293,11 +303,14 @@ class EntryStore:
         """Remove everything in this namespace and its children, nothing else; False if the store failed."""
         prefix = self.namespace.prefix
         await settled(self.runs.void_prefix(prefix))
-        backend = self._backend
-        if isinstance(backend, SupportsClear):
-            done = await self.access.attempt("clear", prefix, _true(backend.clear(prefix)), False)
-        else:
-            done = await self._stamping.next_generation()
+        clearing = self.access.clearing
+        while True:
+            if clearing is not None:
+                done = await self.access.attempt("clear", prefix, _true(clearing.clear(prefix)), False)
+            else:
+                done = await self._stamping.next_generation()
+            if not await settled(self.runs.void_prefix(prefix)):  # as in `_alone`
+                break
         self.emit(events.Invalidated(prefix))
         self.tally.invalidated += 1
         return done
@@ -306,11 +319,11 @@ class EntryStore:
 
     async def acquire(self, key: str) -> Lease:
         """Return the right to fill ``key``, where nobody else has it."""
-        backend = self._backend
-        if not isinstance(backend, SupportsLeases):
+        leasing = self.access.leasing
+        if leasing is None:
             return _UNLEASED
         try:
-            token = await backend.acquire_lease(key, self.access.lease_ttl)
+            token = await leasing.acquire_lease(key, self.access.lease_ttl)
         except BackendError as error:
             self.access.failed("acquire_lease", key, error)
             return _FAILED
@@ -318,9 +331,9 @@ class EntryStore:
 
     async def release(self, key: str, lease: Lease) -> None:
         """Give a lease back; harmless after a fill, which has used it up."""
-        backend = self._backend
-        if lease.token and isinstance(backend, SupportsLeases):
-            await self.access.attempt("release_lease", key, backend.release_lease(key, lease.token), None)
+        leasing = self.access.leasing
+        if lease.token and leasing is not None:
+            await self.access.attempt("release_lease", key, leasing.release_lease(key, lease.token), None)
 
 
 def needed_stamps(entries: Iterable[Entry]) -> list[str]:
