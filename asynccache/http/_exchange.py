@@ -18,6 +18,7 @@ from asynccache._engine.expiry import Freshness, judge
 from asynccache.http import cache_status, rules
 from asynccache.http._coalescing import Answer, Flight, Shared
 from asynccache.http._production import Attempt, Production
+from asynccache.http._recorder import listed
 from asynccache.http._replies import Reply, replay
 from asynccache.http._responses import Found, Wanted
 from asynccache.http._rfc9111.invalidation import invalidates
@@ -353,6 +354,7 @@ class Exchange:
 
     async def _unrecorded(self, message: Any) -> None:
         """Pass on the head of a response that will not be stored."""
+        message = listed(message)
         if self.method not in _READS and invalidates(self.method, message["status"]):
             await self._middleware.invalidate(self.asked, self.scope, message.get("headers", ()))
         if self.forward is not None:

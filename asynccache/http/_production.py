@@ -13,7 +13,7 @@ from asynccache._engine.expiry import Lifetime
 from asynccache._engine.store import Lease
 from asynccache._engine.tags import Stamp
 from asynccache.http._coalescing import Answer, Flight, Shared
-from asynccache.http._recorder import Recording
+from asynccache.http._recorder import Recording, listed
 from asynccache.http._replies import added_fields, replay, stored_response
 from asynccache.http._responses import Found, Wanted
 from asynccache.http._rfc9111.selection import vary_names
@@ -124,7 +124,7 @@ class Production:
         """Take one message of the application and return those to send now."""
         kind = message["type"]
         if kind == "http.response.start":
-            return await self._start(message, exchange)
+            return await self._start(listed(message), exchange)
         if kind == "http.response.body":
             return await self._body(message, exchange)
         if kind in _UNRECORDABLE:

@@ -11,10 +11,16 @@ from typing import Any
 from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.storing import content_length, refusal
 
-__all__ = ["Message", "Recording"]
+__all__ = ["Message", "Recording", "listed"]
 
 Message = Mapping[str, Any]
 """An ASGI message."""
+
+
+def listed(message: Any) -> Any:
+    """Return the head of a response with fields that can be read twice; ASGI allows any iterable."""
+    headers = message.get("headers", ())
+    return message if isinstance(headers, (list, tuple)) else {**message, "headers": list(headers)}
 
 
 class Recording:
