@@ -1,0 +1,267 @@
+"""The same small application in every spelling the two frameworks' integrations offer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asynccache_fastapi
+import asynccache_starlette
+import fastapi
+from asynccache_starlette import cache_response
+from fastapi import Depends
+from starlette import routing
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from asynccache import CacheConfig, CachePolicy, HTTPConfig, InMemoryBackend
+from asynccache.testing import FakeClock
+from tests.http_middleware.asgi_client import Client
+
+__all__ = ["SPELLINGS", "Counting", "Page", "Shop", "Spelling", "configured"]
+
+Handler = Callable[[Request], Response]
+
+
+class Counting:
+    """A handler that counts its runs; what it answers is up to ``respond``, by default the number of the run."""
+
+    def __init__(self, respond: Callable[[Request, int], Response] | None = None) -> None:
+        self.runs = 0
+        self._respond = respond
+
+    def __call__(self, request: Request) -> Response:
+        """Answer."""
+        self.runs += 1
+        if self._respond is None:
+            return PlainTextResponse(f"run {self.runs}")
+        return self._respond(request, self.runs)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One route of the application."""
+
+    path: str
+    handler: Handler
+    policy: CachePolicy | None = None
+    methods: tuple[str, ...] = ("GET", "HEAD")
+
+
+@dataclass
+class Shop:
+    """The application's description."""
+
+    pages: Sequence[Page]
+    config: CacheConfig
+    guard: Callable[[Request], None] | None = None
+    """Called before every request that reaches a route: it authenticates."""
+    middleware: list[Middleware] = field(default_factory=list[Middleware])
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """One way to write it."""
+
+    name: str
+    build: Callable[[Shop], Any]
+
+    @asynccontextmanager
+    async def serve(
+        self,
+        pages: Iterable[Page],
+        *,
+        clock: FakeClock | None = None,
+        guard: Callable[[Request], None] | None = None,
+        middleware: Iterable[Middleware] = (),
+        http: HTTPConfig | None = None,
+        **settings: Any,
+    ) -> AsyncGenerator[Client]:
+        """Run the application and return a client of it."""
+        config = configured(clock, http, **settings)
+        shop = Shop(list(pages), config, guard, list(middleware))
+        async with Client(self.build(shop)) as client:
+            yield client
+
+
+def configured(
+    clock: FakeClock | None = None, http: HTTPConfig | None = None, **settings: Any
+) -> CacheConfig:
+    """Return a configuration in memory on ``clock``."""
+    clock = clock or FakeClock()
+    settings.setdefault("backend", InMemoryBackend(clock=clock))
+    return CacheConfig(clock=clock, http=http or HTTPConfig(), **settings)
+
+
+def asynchronous(handler: Handler) -> Callable[..., Any]:
+    """Return the handler as an asynchronous endpoint."""
+
+    async def endpoint(request: Request) -> Response:
+        return handler(request)
+
+    return endpoint
+
+
+def synchronous(handler: Handler) -> Callable[..., Any]:
+    """Return the handler as a synchronous endpoint."""
+
+    def endpoint(request: Request) -> Response:
+        return handler(request)
+
+    return endpoint
+
+
+class _Guard:
+    """The guard as a middleware of one route."""
+
+    def __init__(self, app: Any, guard: Callable[[Request], None]) -> None:
+        self.app = app
+        self.guard = guard
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Ask the guard, then go on."""
+        self.guard(Request(scope))
+        await self.app(scope, receive, send)
+
+
+def _marked(page: Page, endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    if page.policy is None:
+        return endpoint
+    marked: Callable[..., Any] = cache_response(policy=page.policy)(endpoint)
+    return marked
+
+
+def _dependencies(shop: Shop) -> list[Any]:
+    guard = shop.guard
+    if guard is None:
+        return []
+
+    async def authenticate(request: Request) -> None:
+        guard(request)
+
+    return [Depends(authenticate)]
+
+
+def _fastapi_decorator(shop: Shop) -> Any:
+    cache = Middleware(asynccache_fastapi.CacheMiddleware, config=shop.config)
+    app = fastapi.FastAPI(middleware=[*shop.middleware, cache], dependencies=_dependencies(shop))
+    for page in shop.pages:
+        app.api_route(page.path, methods=list(page.methods))(_marked(page, asynchronous(page.handler)))
+    return app
+
+
+def _fastapi_drop_in(shop: Shop, convert: Callable[[Handler], Callable[..., Any]] = asynchronous) -> Any:
+    app = asynccache_fastapi.FastAPI(
+        cache=shop.config, middleware=shop.middleware, dependencies=_dependencies(shop)
+    )
+    for page in shop.pages:
+        app.api_route(page.path, methods=list(page.methods), cache=page.policy)(convert(page.handler))
+    return app
+
+
+def _split(path: str) -> tuple[str, str]:
+    first, slash, rest = path.removeprefix("/").partition("/")
+    return f"/{first}", slash + rest
+
+
+def _fastapi_routers(shop: Shop) -> Any:
+    outer = asynccache_fastapi.APIRouter()
+    for page in shop.pages:
+        prefix, rest = _split(page.path)
+        inner = asynccache_fastapi.APIRouter()
+        inner.api_route(rest, methods=list(page.methods), cache=page.policy)(asynchronous(page.handler))
+        outer.include_router(inner, prefix=prefix)
+    app = asynccache_fastapi.FastAPI(cache=shop.config, middleware=shop.middleware)
+    app.include_router(outer, dependencies=_dependencies(shop))
+    return app
+
+
+def _fastapi_plain_routers(shop: Shop) -> Any:
+    outer = fastapi.APIRouter()
+    for page in shop.pages:
+        prefix, rest = _split(page.path)
+        inner = fastapi.APIRouter(prefix=prefix, dependencies=_dependencies(shop))
+        inner.api_route(rest, methods=list(page.methods))(_marked(page, asynchronous(page.handler)))
+        outer.include_router(inner)
+    cache = Middleware(asynccache_fastapi.CacheMiddleware, config=shop.config)
+    app = fastapi.FastAPI(middleware=[*shop.middleware, cache])
+    app.include_router(outer)
+    return app
+
+
+def _route_middleware(shop: Shop) -> list[Middleware] | None:
+    return None if shop.guard is None else [Middleware(_Guard, guard=shop.guard)]
+
+
+def _starlette_decorator(shop: Shop) -> Any:
+    routes = [
+        routing.Route(
+            page.path,
+            _marked(page, asynchronous(page.handler)),
+            methods=list(page.methods),
+            middleware=_route_middleware(shop),
+        )
+        for page in shop.pages
+    ]
+    cache = Middleware(asynccache_starlette.CacheMiddleware, config=shop.config)
+    return Starlette(routes=routes, middleware=[*shop.middleware, cache])
+
+
+def _starlette_drop_in(shop: Shop, convert: Callable[[Handler], Callable[..., Any]] = asynchronous) -> Any:
+    routes = [
+        asynccache_starlette.Route(
+            page.path,
+            convert(page.handler),
+            methods=list(page.methods),
+            cache=page.policy,
+            middleware=_route_middleware(shop),
+        )
+        for page in shop.pages
+    ]
+    return asynccache_starlette.Starlette(routes=routes, cache=shop.config, middleware=shop.middleware)
+
+
+def _starlette_classes(shop: Shop) -> Any:
+    """One class per path, for all its methods: the whole route carries the policy."""
+    paths: dict[str, list[Page]] = {}
+    for page in shop.pages:
+        paths.setdefault(page.path, []).append(page)
+    routes: list[routing.Route] = []
+    for path, pages in paths.items():
+        methods = {
+            method.lower(): _method(page.handler)
+            for page in pages
+            for method in page.methods
+            if method != "HEAD"
+        }
+        policies = [page.policy for page in pages if page.policy is not None]
+        endpoint = type("Endpoint", (HTTPEndpoint,), methods)
+        policy = policies[0] if policies else None
+        middleware = _route_middleware(shop)
+        routes.append(asynccache_starlette.Route(path, endpoint, cache=policy, middleware=middleware))
+    return asynccache_starlette.Starlette(routes=routes, cache=shop.config, middleware=shop.middleware)
+
+
+def _method(handler: Handler) -> Callable[..., Any]:
+    async def method(_: HTTPEndpoint, request: Request) -> Response:
+        return handler(request)
+
+    return method
+
+
+SPELLINGS = (
+    Spelling("fastapi-decorator", _fastapi_decorator),
+    Spelling("fastapi-drop-in", _fastapi_drop_in),
+    Spelling("fastapi-drop-in-sync", lambda shop: _fastapi_drop_in(shop, synchronous)),
+    Spelling("fastapi-drop-in-routers", _fastapi_routers),
+    Spelling("fastapi-plain-routers", _fastapi_plain_routers),
+    Spelling("starlette-decorator", _starlette_decorator),
+    Spelling("starlette-drop-in", _starlette_drop_in),
+    Spelling("starlette-drop-in-sync", lambda shop: _starlette_drop_in(shop, synchronous)),
+    Spelling("starlette-endpoint-class", _starlette_classes),
+)
