@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from asynccache._engine.access import Access
+from asynccache._engine.bulk import BulkLoader
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.coding import Coder
 from asynccache._engine.composing import compose
@@ -54,8 +55,11 @@ class Lifecycle:
         """The engine room: what decorators and HTTP work on. Applications do not need it."""
         self.coder = Coder(entries, self._serializer)
         self.loader = Loader(entries, self.coder, self._flights)
+        self._bulk = BulkLoader(entries, self.coder, self._flights)
         self._backend = entries.access.backend
         self._prefix = entries.namespace.value_prefix
+        self._stamped = bool(entries.generations)
+        self._max_bytes = entries.access.max_value_bytes
         self._clock = entries.clock
         self._tally = entries.tally
         self._observed = bool(entries.access.observers)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Final, TypeVar, cast, overload
 
 from asynccache import events
-from asynccache._engine.bulk import load_many
 from asynccache._engine.entry import COUNTER, MISSING, Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.loading import Job
@@ -294,11 +293,8 @@ class Cache(Lifecycle):
         found = await self.get_many(names, type=type)
         missing = [name for name in names if name not in found]
         if missing:
-            flight = (self._prefix, tuple(missing))
             fulls = {name: self._prefix + name for name in missing}
-            loaded = await self._flights.run(
-                flight, lambda: load_many(self.entries, self.coder, fulls, load, lifetime=life, tags=labels)
-            )
+            loaded = await self._bulk.load(fulls, load, life, labels)
             found |= {name: value.take(type) for name, value in loaded.items()}
         return {name: found[name] for name in names if name in found}
 

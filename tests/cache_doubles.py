@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import inf
 from typing import Any, TypeVar
 
-from asynccache import Cache, CacheConfig, GuardConfig, InMemoryBackend
+from asynccache import BackendError, Cache, CacheConfig, GuardConfig, InMemoryBackend
 from asynccache.protocols import CacheBackendProtocol
 from asynccache.testing import FakeClock
 from asynccache.testing._forwarding import Forwarding
@@ -51,9 +51,10 @@ class Counting(ThreeMethods):
 class Stop:
     """A place where calls wait; ``reached`` tells that one does, ``go`` lets it on."""
 
-    def __init__(self, operation: str, *, after: bool) -> None:
+    def __init__(self, operation: str, *, after: bool, skip: int) -> None:
         self.operation = operation
         self.after = after
+        self.skip = skip
         self.reached = asyncio.Event()
         self.passed = asyncio.Event()
 
@@ -71,17 +72,24 @@ class Gated(Forwarding):
     def __init__(self, inner: CacheBackendProtocol) -> None:
         super().__init__(inner)
         self.stops: list[Stop] = []
+        self.failures: dict[str, BackendError] = {}
         self.calls: list[tuple[str, tuple[str, ...]]] = []
 
-    def stop(self, operation: str, *, after: bool = False) -> Stop:
-        """Stop the next call of ``operation`` before (or after) it acts."""
-        stop = Stop(operation, after=after)
+    def stop(self, operation: str, *, after: bool = False, skip: int = 0) -> Stop:
+        """Stop the next call of ``operation`` but ``skip``, before (or after) it acts."""
+        stop = Stop(operation, after=after, skip=skip)
         self.stops.append(stop)
         return stop
 
     async def _call(self, operation: str, keys: Sequence[str], call: Callable[[], Awaitable[T]]) -> T:
         self.calls.append((operation, tuple(keys)))
+        failure = self.failures.get(operation)
+        if failure is not None:
+            raise failure
         stop = next((stop for stop in self.stops if stop.operation == operation), None)
+        if stop is not None and stop.skip:
+            stop.skip -= 1
+            stop = None
         if stop is not None:
             self.stops.remove(stop)
             if not stop.after:

@@ -123,8 +123,11 @@ class Access:
             return {} if data is None else {keys[0]: data}
         if self.many is not None:
             return await self.attempt("get_many", keys[0], self.many.get_many(keys), {})
-        answers = await asyncio.gather(*(self.attempt("get", key, backend.get(key), None) for key in keys))
+        answers = await asyncio.gather(*(self._get(key) for key in keys))
         return {key: data for key, data in zip(keys, answers, strict=True) if data is not None}
+
+    async def _get(self, key: str) -> bytes | None:
+        return await self.attempt("get", key, self.backend.get(key), None)
 
     async def delete(self, key: str) -> bool:
         """Remove ``key``; True if something was there."""

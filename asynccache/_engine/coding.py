@@ -63,6 +63,15 @@ class Coder:
             entry.value = value  # what a store in this process counts with
         return entry
 
+    def copy_of(self, key: str, value: Any) -> Entry | None:
+        """Return ``value`` as an entry nobody stores, for further callers to decode; None if they may share it."""
+        if is_immutable(value):
+            return None
+        try:
+            return self.entry(key, value, Lifetime.plain(None))
+        except CodecError:
+            return None
+
     def entry_if_possible(
         self, key: str, value: Any, lifetime: Lifetime, stamps: tuple[Stamp, ...], compute_time: float
     ) -> Entry | None:

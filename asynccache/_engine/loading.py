@@ -56,12 +56,13 @@ class Job:
 class _Outcome:
     """What a run produced, for everyone who waited for it."""
 
-    __slots__ = ("entry", "original")
+    __slots__ = ("entry", "original", "taken")
 
     def __init__(self, entry: Entry | None, original: Any = MISSING) -> None:
         self.entry = entry
         self.original = original
         """The very object the loader returned, for the first taker; the others get one of their own."""
+        self.taken = False
 
 
 class Loader:
@@ -71,7 +72,7 @@ class Loader:
         self.store = store
         self.coder = coder
         self._flights = flights
-        self._running: dict[str, Run] = {}
+        self._running = store.runs.joinable
 
     async def load(self, job: Job) -> Any:
         """Return the value of ``job.key``, computing it if nothing usable is stored.
@@ -101,12 +102,12 @@ class Loader:
         if store.access.observers:
             store.emit(events.Miss(job.key, reason))
         if fallback is MISSING:
-            return self._take(await self._fly(job), job.type)
+            return await self._take(await self._fly(job), job)
         return await self._load_or(fallback, entry, job)
 
     async def compute(self, job: Job) -> Any:
         """Compute and store whatever is stored, joining a computation that is under way."""
-        return self._take(await self._fly(job, after=_NEVER), job.type)
+        return await self._take(await self._fly(job, after=_NEVER), job)
 
     def refresh(self, job: Job, seen: Entry) -> None:
         """Compute in the background unless that is under way; a failure is logged."""
@@ -119,38 +120,47 @@ class Loader:
         timeout = job.lifetime.soft_timeout
         try:
             if timeout is None:
-                return self._take(await self._fly(job), job.type)
+                return await self._take(await self._fly(job), job)
             self.refresh(job, entry)  # keeps the computation going when this waiter leaves
             async with asyncio.timeout(timeout):
-                return self._take(await self._fly(job), job.type)
+                return await self._take(await self._fly(job), job)
         except Exception:
             logger.warning("serving a stale value of %s", job.key, exc_info=True)
             self._note_hit(entry, stale=True)
             return fallback
 
-    def _take(self, outcome: _Outcome, type: Any) -> Any:
-        original = outcome.original
-        if original is not MISSING:
-            if outcome.entry is not None and not is_immutable(original):
-                outcome.original = MISSING
+    async def _take(self, outcome: _Outcome, job: Job) -> Any:
+        """Return the value in ``outcome`` as an object no other caller holds, as far as it can be copied."""
+        original, entry = outcome.original, outcome.entry
+        if original is not MISSING and not outcome.taken:
+            outcome.taken = not is_immutable(original)
             return original
-        assert outcome.entry is not None  # noqa: S101
-        return self.coder.value_of(outcome.entry, type)
+        value = MISSING if entry is None else self.coder.value_of(entry, job.type)
+        if value is not MISSING:
+            return value
+        # What another process stored, or another reader asked for, does not decode to what this one wants.
+        return await job.load() if original is MISSING else original
 
     def _run_for(self, job: Job) -> Run:
-        """Return the run to join: the one under way unless an invalidation has made it outdated."""
-        run = self._running.get(job.key)
-        if run is None or run.voided:
-            run = self.store.runs.begin(job.key, self.store.tag_keys(job.tags))
+        """Return the run to join: the one under way unless it is outdated or abandoned."""
+        run: Run | None = self._running.get(job.key)
+        if run is None or run.voided or not self._flights.running(run):
+            run = Run(job.key, self.store.tag_keys(job.tags))
             self._running[job.key] = run
         return run
 
     async def _fly(self, job: Job, after: float = _ANY) -> _Outcome:
         run = self._run_for(job)
-        return await self._flights.run(run, lambda: self._compute(job, run, after))
+        try:
+            return await self._flights.run(run, lambda: self._compute(job, run, after))
+        finally:
+            # Cancelled before its first step, it has not cleaned up after itself.
+            if self._running.get(job.key) is run and not self._flights.running(run):
+                del self._running[job.key]
 
     async def _compute(self, job: Job, run: Run, after: float) -> _Outcome:
         """Compute, unless somebody has stored a value created later than ``after`` meanwhile."""
+        self.store.runs.add(run)
         lease: Lease | None = None
         try:
             lease = await self.store.acquire(job.key)
@@ -204,7 +214,7 @@ class Loader:
         seconds = stopwatch() - started
         self._note_computed(job.key, seconds)
         if job.store_if is not None and not job.store_if(value):
-            return _Outcome(None, value)
+            return _Outcome(self.coder.copy_of(job.key, value), value)
         entry = self.coder.entry_if_possible(job.key, value, job.lifetime, stamps or (), seconds)
         if entry is None or stamps is None:
             return _Outcome(entry, value)

@@ -2,15 +2,17 @@
 
 A value computed from data read before an invalidation must not be stored after it, nor be handed to
 anyone who asked after it. Every computation is a `Run` from before it reads anything until its value
-is stored; whatever removes or replaces keys voids the runs they concern first.
+is stored; whatever removes or replaces keys voids the runs they concern before it acts and once more
+afterwards, for what began in between may have seen what was about to go.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from typing import Any
 
-__all__ = ["Run", "Runs"]
+__all__ = ["Run", "Runs", "settled"]
 
 
 class Run:
@@ -18,9 +20,9 @@ class Run:
 
     __slots__ = ("key", "stored", "tags", "voided")
 
-    def __init__(self, key: str, tags: frozenset[str]) -> None:
+    def __init__(self, key: str, tags: Iterable[str] = ()) -> None:
         self.key = key
-        self.tags = tags
+        self.tags = frozenset(tags)
         self.voided = False
         self.stored: asyncio.Future[None] | None = None
         """Set while the value is on its way to the store."""
@@ -29,19 +31,25 @@ class Run:
 class Runs:
     """The runs of one cache, by key. Keys and tags are full keys."""
 
-    __slots__ = ("_by_key",)
+    __slots__ = ("_by_key", "joinable")
 
     def __init__(self) -> None:
         self._by_key: dict[str, list[Run]] = {}
+        self.joinable: dict[Hashable, Any] = {}
+        """What the loaders of all namespaces have under way, by what it computes."""
 
     def __len__(self) -> int:
         return sum(map(len, self._by_key.values()))
 
     def begin(self, key: str, tags: Iterable[str] = ()) -> Run:
         """Register a computation of ``key`` before it reads anything."""
-        run = Run(key, frozenset(tags))
-        self._by_key.setdefault(key, []).append(run)
+        run = Run(key, tags)
+        self.add(run)
         return run
+
+    def add(self, run: Run) -> None:
+        """Register ``run`` before it reads anything."""
+        self._by_key.setdefault(run.key, []).append(run)
 
     def end(self, run: Run) -> None:
         """Forget ``run``; harmless when called twice."""
@@ -74,11 +82,12 @@ class Runs:
         return voided
 
 
-async def settled(runs: Iterable[Run]) -> None:
-    """Wait until none of ``runs`` is on its way to the store any more.
+async def settled(runs: Iterable[Run]) -> bool:
+    """Wait until none of ``runs`` is on its way to the store any more; True if one was.
 
     A removal that overtook such a write on another connection would be undone by it.
     """
     writes = [run.stored for run in runs if run.stored is not None]
     if writes:
         await asyncio.wait(writes)
+    return bool(writes)

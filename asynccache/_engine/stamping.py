@@ -49,16 +49,14 @@ class Stamping:
         return stamp_keys((*self.generations, *self.keys(tags)))
 
     def alive(self, entry: Entry, current: Callable[[str], str | None] | None = None) -> bool:
-        """Return whether the tags of ``entry`` are live; a softly invalidated one is no longer fresh.
+        """Return whether the tags of ``entry`` are live; a softly invalidated one has only its stale windows left.
 
         Args:
             entry: The entry.
             current: Returns the stamp under a key; left out: looks into the process-local store.
         """
         verdict = liveness(entry.stamps, current or self._local)
-        if verdict is Liveness.SOFT:
-            entry.fresh_until = min(entry.fresh_until, entry.created)
-        return verdict is not Liveness.DEAD
+        return verdict is Liveness.LIVE or (verdict is Liveness.SOFT and _soften(entry))
 
     def in_data(self, raw: Mapping[str, bytes], keys: Iterable[str]) -> Callable[[str], str | None]:
         """Return a function that finds the stamps under ``keys`` in what was read."""
@@ -133,3 +131,16 @@ class Stamping:
     async def next_generation(self) -> bool:
         """Make every entry of the namespace and its children unreachable; False if the store failed."""
         return await self._access.delete_all((self._prefix,)) is not None
+
+
+def _soften(entry: Entry) -> bool:
+    """Leave ``entry`` nothing but its stale windows; False if it has none."""
+    fresh_until, created = entry.fresh_until, entry.created
+    if entry.stale_until <= fresh_until and entry.error_until <= fresh_until:
+        return False
+    if entry.stale_until <= fresh_until:
+        entry.stale_until = min(entry.stale_until, created)
+    if entry.error_until <= fresh_until:
+        entry.error_until = min(entry.error_until, created)
+    entry.fresh_until = min(fresh_until, created)
+    return True

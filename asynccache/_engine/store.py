@@ -254,7 +254,7 @@ class EntryStore:
         Its end is written in the entry itself, so it is stored anew, under the rules of any other
         computation.
         """
-        run = self.runs.begin(key)
+        run, lease = self.runs.begin(key), _UNLEASED
         try:
             lease = await self.acquire(key)
             entry = await self.find(key)
@@ -265,11 +265,11 @@ class EntryStore:
                     key, entry.payload, entry.codec, now, *spans, entry.compute_time, entry.stamps
                 )
                 return await self.fill(renewed, run, lease)
-            await self.release(key, lease)
             if entry is None or now >= entry.fresh_until:
                 return False
         finally:
             self.runs.end(run)
+            await self.release(key, lease)
         touching = self.access.touching
         if touching is None:
             raise self.access.absent("touch")
