@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from asynccache._engine.entry import Entry
 from asynccache._engine.runs import Run
+from asynccache._engine.store import Lease
 from asynccache.http._responses import Wanted
 from asynccache.http._rfc9111.stored import StoredResponse
 
@@ -51,6 +52,11 @@ class Flight:
     key: str
     run: Run
     waiters: deque[asyncio.Future[Shared | Answer]]
+    flights: Flights
+    lease: Lease = Lease()
+    """The leader's."""
+    outdated: Lease = Lease()
+    """That of the flight before this one, which an invalidation has outdated."""
 
     async def wait(self, timeout: float) -> Shared | Answer:
         """Wait for the response, at most ``timeout`` seconds; then `Answer.GO`."""
@@ -60,11 +66,16 @@ class Flight:
             async with asyncio.timeout(timeout):
                 return await waiter
         except TimeoutError:
+            self._decline(waiter)
             return Answer.GO
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.result() is Answer.LEAD:
-                self.pass_on()  # told to take over in the same moment
+            self._decline(waiter)
             raise
+
+    def _decline(self, waiter: asyncio.Future[Shared | Answer]) -> None:
+        """Leave; if this one was told to take over in the same moment, somebody else has to."""
+        if waiter.done() and not waiter.cancelled() and waiter.result() is Answer.LEAD:
+            self.flights.abandon(self)
 
     def tell(self, answer: Shared | Answer) -> None:
         """Answer all who wait."""
@@ -99,7 +110,10 @@ class Flights:
 
     def start(self, key: str, run: Run) -> Flight:
         """Begin a flight that the caller leads."""
-        flight = self._flights[key] = Flight(key, run, deque())
+        before = self._flights.get(key)
+        flight = self._flights[key] = Flight(key, run, deque(), self)
+        if before is not None:
+            flight.outdated = before.lease
         return flight
 
     def land(self, flight: Flight, answer: Shared | Answer) -> None:

@@ -43,6 +43,7 @@ class Exchange:
 
     __slots__ = (
         "_asked",
+        "_client_gone",
         "_fallback",
         "_middleware",
         "_production",
@@ -73,6 +74,7 @@ class Exchange:
         self._middleware = middleware
         self._send = send
         self._asked: rules.Asked | None = None
+        self._client_gone = False
         self._production: Production | None = None
         self._refusal: str | None = None
         self._fallback: tuple[Entry, StoredResponse] | None = None
@@ -163,8 +165,13 @@ class Exchange:
         alone = attempt.shared_only or self._refusal is not None
         leading: Flight | None = None
         while True:
-            found = await self._middleware.responses.find(attempt.wanted, attempt.tags)
-            reply = await self._judged(attempt, found)
+            try:
+                found = await self._middleware.responses.find(attempt.wanted, attempt.tags)
+                reply = await self._judged(attempt, found)
+            except BaseException:
+                if leading is not None:
+                    flights.abandon(leading)
+                raise
             if leading is not None and (reply is not None or leading.key != found.key):
                 flights.land(leading, Answer.RETRY)
                 leading = None
@@ -231,7 +238,10 @@ class Exchange:
         self._production = production
         if self._middleware.flights.current(found.key) is None:
             production.flight = self._middleware.flights.start(found.key, production.run)
+            await self._middleware.responses.store.release(found.key, production.flight.outdated)
         production.lease = await self._middleware.responses.store.acquire(found.key)
+        if production.flight is not None:
+            production.flight.lease = production.lease
         if production.lease.held_by_other and found.entry is not None and found.response is not None:
             await self._abandon(Answer.RETRY)
             return self._replay(found.entry, found.response, None)  # nobody receives it
@@ -244,11 +254,11 @@ class Exchange:
     async def _judged(self, attempt: Attempt, found: Found) -> Reply | None:
         """Return the reply if what was found may be served."""
         entry, response = found.entry, found.response
-        if entry is None or response is None or (response.public and not attempt.policy.public):
+        if entry is None or response is None:
             self.forward = "vary-miss" if found.vary is not None else "uri-miss"
             return None
-        if attempt.shared_only and not response.shared:
-            self.forward = "bypass"
+        self.forward = _withheld(attempt, response)
+        if self.forward is not None:
             return None
         now = self.cache.entries.clock()
         freshness = judge(entry, now, attempt.lifetime.beta)
@@ -278,10 +288,12 @@ class Exchange:
         if task is not None:
             await asyncio.wait({task}, timeout=timeout)
         newer = await self._middleware.responses.find(attempt.wanted, attempt.tags)
-        if newer.entry is None or newer.response is None:
+        if newer.entry is None or newer.response is None or _withheld(attempt, newer.response) is not None:
             return None
-        fresh = judge(newer.entry, self.cache.entries.clock()) is Freshness.FRESH
-        return self._hit(newer.entry, newer.response, stale=not fresh)
+        freshness = judge(newer.entry, self.cache.entries.clock())
+        if freshness is Freshness.DEAD:
+            return None
+        return self._hit(newer.entry, newer.response, stale=freshness is not Freshness.FRESH)
 
     def _hit(self, entry: Entry, response: StoredResponse, *, stale: bool) -> Reply:
         self.forward = None
@@ -344,7 +356,11 @@ class Exchange:
             await self._send(message)
         elif not production.replaced:
             for outgoing in await production.record(message, self):
-                await self._send(outgoing)
+                try:
+                    await self._send(outgoing)
+                except Exception:
+                    self._client_gone = True
+                    raise
             if production.ended:
                 self._refusal = production.refusal
                 if self._refusal == "authorization":
@@ -370,7 +386,7 @@ class Exchange:
         cache_status.append(headers, cache_status.forward(self.forward, stored=stored, detail=reason))
         return {**message, "headers": headers}
 
-    def rescue(self, error: Exception) -> Reply | None:
+    async def rescue(self, error: Exception) -> Reply | None:
         """Return the stale response that may stand in for an endpoint that raised, None if none may.
 
         An exception with a ``status_code`` below 500 is the endpoint's answer, not its failure.
@@ -383,6 +399,7 @@ class Exchange:
         entry, response = production.fallback
         production.give_up("error")
         self._production = None
+        await production.release()
         return self._hit(entry, response, stale=True)
 
     def stand_in(self, entry: Entry, response: StoredResponse) -> Reply:
@@ -394,7 +411,7 @@ class Exchange:
         production, self._production = self._production, None
         if production is None or production.ended:
             return
-        if error is None or isinstance(error, asyncio.CancelledError):
+        if error is None or self._client_gone or isinstance(error, asyncio.CancelledError):
             await production.abandon(Answer.LEAD)  # the client is gone; the next one may have more patience
         else:
             production.give_up("error")
@@ -404,3 +421,10 @@ class Exchange:
         production, self._production = self._production, None
         if production is not None:
             await production.abandon(answer)
+
+
+def _withheld(attempt: Attempt, response: StoredResponse) -> cache_status.Forward | None:
+    """Return why a stored response is not for this request, however fresh it is; None if it may be."""
+    if response.public and not attempt.policy.public:
+        return "uri-miss"  # stored under another policy: this one does not say that it is the same for all
+    return "bypass" if attempt.shared_only and not response.shared else None

@@ -105,7 +105,7 @@ class CacheMiddleware:
                 current.reset(token)
 
     async def _http(self, scope: rules.Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
-        if self._public and exchange.method in ("GET", "HEAD"):
+        if self._public and exchange.method in ("GET", "HEAD") and not exchange.refreshing:
             reply = await self._before_routing(exchange)
             if reply is not None:
                 for message in reply.messages():

@@ -99,18 +99,27 @@ class Production:
     # -- before -------------------------------------------------------------------------------------
 
     async def take_lease(self) -> Found:
-        """Take the lease, waiting for another process that has it; return what is stored by then."""
+        """Take the lease; return what is stored by then.
+
+        The leader of a flight waits for another process that has it. Who goes ahead alone does not
+        wait for anyone: without the lease the response is just not stored.
+        """
         responses = self._middleware.responses
         store = responses.store
-        self.lease = await store.acquire(self.found.key)
         found = self.found
+        flight = self.flight
+        if flight is None:
+            self.lease = await store.acquire(found.key)
+            return found
+        await store.release(found.key, flight.outdated)
+        self.lease = flight.lease = await store.acquire(found.key)
         give_up = stopwatch() + store.access.lease_ttl
         while self.lease.held_by_other and stopwatch() < give_up:
             await asyncio.sleep(_POLL * random.uniform(0.5, 1.0))
             found = await responses.find(self._attempt.wanted, self._attempt.tags)
             if _age(found) != _age(self.found):
                 break  # somebody stored a new one
-            self.lease = await store.acquire(self.found.key)
+            self.lease = flight.lease = await store.acquire(self.found.key)
         return found
 
     def begin(self) -> None:

@@ -50,7 +50,7 @@ class MarkedApp:
             try:
                 await self.app(scope, receive, send)
             except Exception as error:
-                reply = exchange.rescue(error)
+                reply = await exchange.rescue(error)
                 if reply is None:
                     raise
                 logger.warning("serving a stale response instead of an error", exc_info=True)

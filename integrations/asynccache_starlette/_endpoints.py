@@ -132,7 +132,7 @@ def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., 
             try:
                 return await _call(function, asynchronous, args, kwargs)
             except Exception as error:
-                reply = exchange.rescue(error)
+                reply = await exchange.rescue(error)
                 if reply is None:
                     raise
                 logger.warning("serving a stale response instead of an error", exc_info=True)
