@@ -198,7 +198,7 @@ async def _pause(put: Expiring, count: int, filling: float) -> float:
 async def _pause_ours(count: int) -> float:
     from asynccache import InMemoryBackend
 
-    backend = InMemoryBackend(max_bytes=2**40)
+    backend = InMemoryBackend(max_bytes=2**30)
     pause = await _pause(lambda key, ttl: backend.set(key, b"x" * _VALUE, ttl), count, 12)
     left = (await backend.health()).details["entries"]
     if left > count // 100:
