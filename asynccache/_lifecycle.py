@@ -67,6 +67,7 @@ class Lifecycle:
         ttl = self.config.default_ttl
         self.default_ttl = None if ttl is None else seconds(ttl, "default_ttl")
         self._default_lifetime = Lifetime.plain(self.default_ttl)
+        self._lifetimes: dict[object, Lifetime] = {}
 
     @classmethod
     def from_url(cls, url: str, **settings: Any) -> Self:

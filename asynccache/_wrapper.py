@@ -14,30 +14,36 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import Parameter
 from typing import Any, Final, Protocol
 
+from asynccache.defaults import current, default
+
 __all__ = ["Binding", "compile_wrapper"]
 
-_TEMPLATE = """
+_HEAD_FIXED = """
 async def wrapper({signature}):
-    binding = _bound.binding
-    if _fixed is None and binding.cache is not _current():
-        binding = _bind()
-    try:
-        entry = binding.memo.get({memo})
-    except TypeError:
-        entry = None
-    if (
-        entry is not None
-        and (not entry.stamps or binding.live(entry))
-        and entry.created <= binding.clock() < entry.fresh_until
-    ):
-        if entry.hits < 8:
-            entry.hits += 2
-        binding.tally.hits += 1
-        return entry.value
-    return await _slow(binding, {memo}, {{{arguments}}})
 """
-
-
+_HEAD_OPEN = """
+async def wrapper({signature}):
+    context = _context()
+    _binding = _bound.binding
+    if _binding.cache is not (_default.cache if context is None else context.cache):
+        _binding = _bind()
+    _memo = _binding.memo
+    _clock = _binding.clock
+    _tally = _binding.tally
+"""
+_BODY = """
+    try:
+        entry = _memo[{memo}]
+    except (KeyError, TypeError):  # not there, or not hashable
+        pass
+    else:
+        if (not entry.stamps or _binding.live(entry)) and entry.created <= _clock() < entry.fresh_until:
+            if entry.hits < 8:
+                entry.hits += 2
+            _tally.hits += 1
+            return entry.value
+    return await _slow(_binding, {memo}, {{{arguments}}})
+"""
 _STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 
 
@@ -65,10 +71,9 @@ def compile_wrapper(
     keyed: Sequence[str],
     *,
     bound: Bound,
-    fixed: object,
-    current: Callable[[], object],
     bind: Callable[[], object],
     slow: Callable[..., Awaitable[Any]],
+    fixed: Binding | None,
 ) -> Callable[..., Awaitable[Any]]:
     """Return an async function with ``signature``.
 
@@ -76,19 +81,19 @@ def compile_wrapper(
         signature: The function's.
         keyed: The parameters that make up the memo's key.
         bound: Holds the binding in use.
-        fixed: The cache named in the decorator, or None.
-        current: Returns the cache meant where none is named.
-        bind: Makes and installs a binding to that.
-        slow: Does everything that is no hit in the memo; called with the binding, the memo's key and the
-            arguments.
+        bind: Makes and installs a binding to the cache meant here and now.
+        slow: Does all that is no hit in the memo; called with the binding, the memo's key and the arguments.
+        fixed: The binding, where the decorator names the cache; None: it is looked for in each call.
     """
     namespace: dict[str, Any] = {
         "_bound": bound,
-        "_fixed": fixed,
-        "_current": current,
         "_bind": bind,
         "_slow": slow,
+        "_context": current.get,
+        "_default": default,
     }
+    if fixed is not None:
+        namespace |= {"_binding": fixed, "_memo": fixed.memo, "_clock": fixed.clock, "_tally": fixed.tally}
     parts: list[str] = []
     previous: Parameter | None = None
     for number, parameter in enumerate(signature.parameters.values()):
@@ -103,7 +108,7 @@ def compile_wrapper(
         parts.append("/")
     # Argument and class: 1, True and 1.0 are equal and would share a place otherwise.
     memo = "".join(f"{name}, {name}.__class__, " for name in keyed)
-    source = _TEMPLATE.format(
+    source = ((_HEAD_OPEN if fixed is None else _HEAD_FIXED) + _BODY).format(
         signature=", ".join(parts),
         memo=f"({memo})",
         arguments=", ".join(f"{name!r}: {name}" for name in signature.parameters),

@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 Ttl = Seconds | None | Default
 
+_NUMBERS: Final = frozenset({int, float})
+_REMEMBERED_TTLS: Final = 256
+
 
 class Cache(Lifecycle):
     """Values under keys, with a time to live, tags and a namespace; computed once where they are missing.
@@ -134,8 +137,13 @@ class Cache(Lifecycle):
             CodecError: the codec cannot write it.
             ConfigurationError: the ttl or a tag is wrong (a ValueError).
         """
-        entry = await self._new_entry(key, value, ttl, tags)
-        return False if entry is None else await self.entries.write(entry)
+        if tags or self._stamped:
+            entry = await self._new_entry(key, value, ttl, tags)
+            return False if entry is None else await self.entries.write(entry)
+        entry = self.coder.entry(self._full(key), value, self._lifetime(ttl))
+        if self._local is not None and len(entry.payload) <= self._max_bytes:
+            return self.entries.write_now(entry)  # in this process: nothing to await
+        return await self.entries.write(entry)
 
     async def set_many(
         self, items: Mapping[str, Any], ttl: Ttl = DEFAULT, *, tags: Iterable[str] = ()
@@ -312,7 +320,12 @@ class Cache(Lifecycle):
         if policy is None:
             if ttl is DEFAULT:
                 return self._default_lifetime
-            return Lifetime.plain(None if ttl is None else seconds(ttl, "ttl"))
+            known = self._lifetimes.get(ttl) if ttl.__class__ in _NUMBERS else None  # not bool: True equals 1
+            if known is None:
+                known = Lifetime.plain(None if ttl is None else seconds(ttl, "ttl"))
+                if ttl.__class__ in _NUMBERS and len(self._lifetimes) < _REMEMBERED_TTLS:
+                    self._lifetimes[ttl] = known
+            return known
         if not isinstance(policy, CachePolicy):
             raise ConfigurationError(f"policy must be a CachePolicy, not {policy!r}")
         return Lifetime.of(policy if ttl is DEFAULT else policy.but(ttl=ttl), self.default_ttl)

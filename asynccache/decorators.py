@@ -222,10 +222,9 @@ class _Recipe:
             self.signature,
             self._keyed,
             bound=self,
-            fixed=self._cache,
-            current=current_cache,
             bind=self.bind,
             slow=self.slow,
+            fixed=None if self._cache is None else self.binding,
         )
         return update_wrapper(compiled, self.function)
 

@@ -25,17 +25,28 @@ current: Final[ContextVar[HasCache | None]] = ContextVar("asynccache_current", d
 
 
 class _Default:
-    """The default cache, and the one made from the environment when there is none."""
+    """The cache that is meant outside of requests."""
 
+    cache: Cache | None = None
+    """The one in force: chosen, or made from the environment when it was first needed."""
     chosen: Cache | None = None
     from_environment: Cache | None = None
 
 
-def set_default_cache(cache: Cache | None) -> None:
-    """Name the cache that ``cached`` uses outside of requests; None goes back to the environment's."""
+default: Final = _Default()
+
+
+def set_default_cache(cache: Cache | None) -> Cache | None:
+    """Name the cache that ``cached`` uses outside of requests; None goes back to the environment's.
+
+    Returns:
+        The one named before, None if there was none.
+    """
     if cache is not None and not isinstance(cache, Cache):
         raise ConfigurationError(f"cache must be a Cache or None, not {cache!r}")
-    _Default.chosen = cache
+    before, default.chosen = default.chosen, cache
+    default.cache = default.from_environment if cache is None else cache
+    return before
 
 
 def current_cache() -> Cache:
@@ -46,8 +57,6 @@ def current_cache() -> Cache:
     context = current.get()
     if context is not None:
         return context.cache
-    if _Default.chosen is not None:
-        return _Default.chosen
-    if _Default.from_environment is None:
-        _Default.from_environment = Cache.from_env()
-    return _Default.from_environment
+    if default.cache is None:
+        default.cache = default.from_environment = Cache.from_env()
+    return default.cache

@@ -158,13 +158,18 @@ class Access:
                 await self.backend.delete(entry.key)
             return self.refuse(entry, "too_large")
         if self.local is not None:
-            return self.stored(entry) if self.local.set_entry(entry) else self.refuse(entry, "store")
+            return self.write_now(entry)
         ttl = store_ttl(entry, self.clock())
         writing = self.backend.set(entry.key, self.pack(entry), ttl)
         outcome = await self.attempt("set", entry.key, accepted(writing), None)
         if outcome is None:
             return False
         return self.stored(entry) if outcome else self.refuse(entry, "store")
+
+    def write_now(self, entry: Entry) -> bool:
+        """Do the same in a store of this process, with an entry that is not too large."""
+        done = self.local is not None and self.local.set_entry(entry)
+        return self.stored(entry) if done else self.refuse(entry, "store")
 
     def too_large(self, entry: Entry) -> bool:
         """Return whether ``entry`` is beyond the cache's own limit."""

@@ -21,11 +21,13 @@ logger = logging.getLogger("asynccache")
 class Coder:
     """Makes entries of values and values of entries, for one store and one serializer."""
 
-    __slots__ = ("_serializer", "_store")
+    __slots__ = ("_clock", "_counters", "_serializer", "_store")
 
     def __init__(self, store: EntryStore, serializer: Serializer) -> None:
         self._store = store
         self._serializer = serializer
+        self._clock = store.clock
+        self._counters = store.counters
 
     def value_of(self, entry: Entry, type: Any = None) -> Any:
         """Return the entry's value as ``type``; MISSING, reported, if it is not one."""
@@ -55,10 +57,10 @@ class Coder:
         Raises:
             CodecError: the codec cannot write it.
         """
-        store = self._store
-        codec, payload = self._serializer.encode(value, counters=store.counters and not stamps)
-        now = store.clock()
-        entry = Entry(key, payload, codec, now, *lifetime.spans(now), compute_time, stamps)
+        codec, payload = self._serializer.encode(value, counters=self._counters and not stamps)
+        now = self._clock()
+        fresh, stale, error = lifetime.spans(now)
+        entry = Entry(key, payload, codec, now, fresh, stale, error, compute_time, stamps)
         if codec == COUNTER:
             entry.value = value  # what a store in this process counts with
         return entry

@@ -133,4 +133,6 @@ class Lifetime:
         if self.jitter and ttl != inf:
             ttl *= 1.0 - self.jitter * draw()
         fresh_until = now + ttl
+        if not (self.stale_while_revalidate or self.stale_if_error):
+            return fresh_until, fresh_until, fresh_until  # one object, not three
         return fresh_until, fresh_until + self.stale_while_revalidate, fresh_until + self.stale_if_error

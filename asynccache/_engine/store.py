@@ -58,6 +58,7 @@ class EntryStore:
         self.stamps = self._stamping.for_entry
         self.alive = self._stamping.alive
         self.tag_keys = self._stamping.keys
+        self.generations = self._stamping.generations
 
     def __repr__(self) -> str:
         return f"<EntryStore {self.namespace.prefix!r} on {type(self._backend).__name__}>"
@@ -119,6 +120,11 @@ class EntryStore:
     async def put(self, entry: Entry) -> bool:
         """Store ``entry`` beside whatever is being computed; for records that are not values."""
         return await self.access.write(entry)
+
+    def write_now(self, entry: Entry) -> bool:
+        """Do what `write` does, in a store of this process, with an entry that is not too large."""
+        self.runs.void_key(entry.key)
+        return self.access.write_now(entry)
 
     async def write(self, entry: Entry) -> bool:
         """Store ``entry`` because the caller says so: what is being computed for its key is outdated."""

@@ -49,8 +49,7 @@ class Liveness(Enum):
 
 def soft_key(hard: str) -> str:
     """Return the key of the soft stamp beside the stamp ``hard``, "" for a namespace's own stamp."""
-    prefix, _, name = hard.partition("#")
-    return f"{prefix}~{name}" if name else ""
+    return "" if hard[-1] == "#" else hard.replace("#", "~", 1)  # no segment of a namespace contains one
 
 
 def stamp_keys(hard_keys: Iterable[str]) -> list[str]:

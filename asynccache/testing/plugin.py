@@ -42,14 +42,10 @@ def asynccache_cache(asynccache_clock: FakeClock) -> Iterator[Cache]:
     from asynccache.backends.memory import InMemoryBackend  # noqa: PLC0415
     from asynccache.cache import Cache  # noqa: PLC0415
     from asynccache.config import CacheConfig  # noqa: PLC0415
-    from asynccache.defaults import (  # noqa: PLC0415
-        _Default,  # pyright: ignore[reportPrivateUsage]
-        set_default_cache,
-    )
+    from asynccache.defaults import set_default_cache  # noqa: PLC0415
 
     backend = InMemoryBackend(clock=asynccache_clock)
     cache = Cache(CacheConfig(backend=backend, clock=asynccache_clock))
-    before = _Default.chosen
-    set_default_cache(cache)
+    before = set_default_cache(cache)
     yield cache
     set_default_cache(before)
