@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from asynccache._engine.entry import Entry
 from asynccache._engine.runs import Run
@@ -21,6 +21,9 @@ from asynccache.http._responses import Wanted
 from asynccache.http._rfc9111.stored import StoredResponse
 
 __all__ = ["Answer", "Flight", "Flights", "Shared"]
+
+
+UNLEASED: Final = Lease()
 
 
 class Shared(NamedTuple):
@@ -53,9 +56,9 @@ class Flight:
     run: Run
     waiters: deque[asyncio.Future[Shared | Answer]]
     flights: Flights
-    lease: Lease = Lease()
+    lease: Lease = UNLEASED
     """The leader's."""
-    outdated: Lease = Lease()
+    outdated: Lease = UNLEASED
     """That of the flight before this one, which an invalidation has outdated."""
 
     async def wait(self, timeout: float) -> Shared | Answer:
