@@ -230,9 +230,9 @@ class _Recipe:
 
 
 class _Unbound:
-    """Stands in for a binding before the first call."""
+    """Stands in for a binding before the first call. None would be the default cache that is not made yet."""
 
-    cache = None
+    cache: Final = object()
 
 
 _UNBOUND: Final = _Unbound()
