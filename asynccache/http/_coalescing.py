@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from asynccache._engine.entry import Entry
 from asynccache._engine.runs import Run
@@ -21,9 +21,6 @@ from asynccache.http._responses import Wanted
 from asynccache.http._rfc9111.stored import StoredResponse
 
 __all__ = ["Answer", "Flight", "Flights", "Shared"]
-
-
-UNLEASED: Final = Lease()
 
 
 class Shared(NamedTuple):
@@ -56,10 +53,6 @@ class Flight:
     run: Run
     waiters: deque[asyncio.Future[Shared | Answer]]
     flights: Flights
-    lease: Lease = UNLEASED
-    """The leader's."""
-    outdated: Lease = UNLEASED
-    """That of the flight before this one, which an invalidation has outdated."""
 
     async def wait(self, timeout: float) -> Shared | Answer:
         """Wait for the response, at most ``timeout`` seconds; then `Answer.GO`."""
@@ -102,6 +95,8 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[str, Flight] = {}
+        self.leases: dict[str, Lease] = {}
+        """What this process holds, by key. A leader takes it from who went ahead alone or is outdated."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -113,10 +108,7 @@ class Flights:
 
     def start(self, key: str, run: Run) -> Flight:
         """Begin a flight that the caller leads."""
-        before = self._flights.get(key)
         flight = self._flights[key] = Flight(key, run, deque(), self)
-        if before is not None:
-            flight.outdated = before.lease
         return flight
 
     def land(self, flight: Flight, answer: Shared | Answer) -> None:

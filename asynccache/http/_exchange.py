@@ -238,10 +238,7 @@ class Exchange:
         self._production = production
         if self._middleware.flights.current(found.key) is None:
             production.flight = self._middleware.flights.start(found.key, production.run)
-            await self._middleware.responses.store.release(found.key, production.flight.outdated)
-        production.lease = await self._middleware.responses.store.acquire(found.key)
-        if production.flight is not None:
-            production.flight.lease = production.lease
+        await production.take_free_lease()
         if production.lease.held_by_other and found.entry is not None and found.response is not None:
             await self._abandon(Answer.RETRY)
             return self._replay(found.entry, found.response, None)  # nobody receives it

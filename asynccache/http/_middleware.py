@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from asynccache._engine.expiry import Lifetime
+from asynccache._engine.store import Lease
 from asynccache.cache import Cache
 from asynccache.config import CacheConfig
 from asynccache.defaults import current
@@ -85,6 +86,7 @@ class CacheMiddleware:
         self._uncacheable: BoundedDict[str, float] = BoundedDict(_REMEMBERED)
         self._lifetimes: dict[int, tuple[CachePolicy, Lifetime]] = {}
         self._refreshing: dict[str, asyncio.Task[None]] = {}
+        self._releasing: set[asyncio.Task[None]] = set()
         self._warned: set[tuple[int, str]] = set()
 
     async def __call__(self, scope: rules.Scope, receive: Receive, send: Send) -> None:
@@ -198,6 +200,16 @@ class CacheMiddleware:
         if task is None and not exchange.refreshing:
             task = self._refreshing[key] = asyncio.get_running_loop().create_task(self._repeat(exchange, key))
         return task
+
+    def give_back(self, key: str, taking: asyncio.Task[Lease]) -> None:
+        """Release a lease as soon as it is there; whoever asked for it is gone."""
+
+        async def release() -> None:
+            await self.responses.store.release(key, await taking)
+
+        task = asyncio.get_running_loop().create_task(release())
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     async def _repeat(self, exchange: Exchange, key: str) -> None:
         scope = dict(exchange.pristine)

@@ -107,20 +107,41 @@ class Production:
         responses = self._middleware.responses
         store = responses.store
         found = self.found
-        flight = self.flight
-        if flight is None:
-            self.lease = await store.acquire(found.key)
+        await self.take_free_lease()
+        if self.flight is None:
             return found
-        await store.release(found.key, flight.outdated)
-        self.lease = flight.lease = await store.acquire(found.key)
         give_up = stopwatch() + store.access.lease_ttl
         while self.lease.held_by_other and stopwatch() < give_up:
             await asyncio.sleep(_POLL * random.uniform(0.5, 1.0))
             found = await responses.find(self._attempt.wanted, self._attempt.tags)
             if _age(found) != _age(self.found):
                 break  # somebody stored a new one
-            self.lease = flight.lease = await store.acquire(self.found.key)
+            await self._acquire()
         return found
+
+    async def take_free_lease(self) -> None:
+        """Take the lease unless another process has it."""
+        key = self.found.key
+        held = None if self.flight is None else self._middleware.flights.leases.get(key)
+        if held is not None:
+            await self._middleware.responses.store.release(key, held)
+        await self._acquire()
+
+    async def _acquire(self) -> None:
+        """Take the lease if it is free. Who is cancelled meanwhile must not leave it held by nobody."""
+        store = self._middleware.responses.store
+        key = self.found.key
+        if store.local is None:
+            taking = asyncio.ensure_future(store.acquire(key))
+            try:
+                self.lease = await asyncio.shield(taking)
+            except asyncio.CancelledError:
+                self._middleware.give_back(key, taking)
+                raise
+        else:
+            self.lease = await store.acquire(key)
+        if self.lease.token:
+            self._middleware.flights.leases[key] = self.lease
 
     def begin(self) -> None:
         """Note that the application starts now."""
@@ -235,6 +256,9 @@ class Production:
     async def release(self) -> None:
         """Give the lease back; harmless after it was used."""
         lease, self.lease = self.lease, Lease()
+        leases = self._middleware.flights.leases
+        if leases.get(self.found.key) is lease:
+            del leases[self.found.key]
         await self._middleware.responses.store.release(self.found.key, lease)
 
 
