@@ -19,30 +19,30 @@ from asynccache.defaults import current, default
 __all__ = ["Binding", "compile_wrapper"]
 
 _HEAD_FIXED = """
-async def wrapper({signature}):
+async def $wrapper({signature}):
 """
 _HEAD_OPEN = """
-async def wrapper({signature}):
-    context = _context()
-    _binding = _bound.binding
-    if _binding.cache is not (_default.cache if context is None else context.cache):
-        _binding = _bind()
-    _memo = _binding.memo
-    _clock = _binding.clock
-    _tally = _binding.tally
+async def $wrapper({signature}):
+    $context = $current()
+    $binding = $bound.binding
+    if $binding.cache is not ($default.cache if $context is None else $context.cache):
+        $binding = $bind()
+    $memo = $binding.memo
+    $clock = $binding.clock
+    $tally = $binding.tally
 """
 _BODY = """
     try:
-        entry = _memo[{memo}]
-    except (KeyError, TypeError):  # not there, or not hashable
+        $entry = $memo[{memo}]
+    except $misses:
         pass
     else:
-        if (not entry.stamps or _binding.live(entry)) and entry.created <= _clock() < entry.fresh_until:
-            if entry.hits < 8:
-                entry.hits += 2
-            _tally.hits += 1
-            return entry.value
-    return await _slow(_binding, {memo}, {{{arguments}}})
+        if (not $entry.stamps or $binding.live($entry)) and $entry.created <= $clock() < $entry.fresh_until:
+            if $entry.hits < 8:
+                $entry.hits += 2
+            $tally.hits += 1
+            return $entry.value
+    return await $slow($binding, {memo}, {{{arguments}}})
 """
 _STARS: Final[dict[Any, str]] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 
@@ -85,15 +85,20 @@ def compile_wrapper(
         slow: Does all that is no hit in the memo; called with the binding, the memo's key and the arguments.
         fixed: The binding, where the decorator names the cache; None: it is looked for in each call.
     """
-    namespace: dict[str, Any] = {
-        "_bound": bound,
-        "_bind": bind,
-        "_slow": slow,
-        "_context": current.get,
-        "_default": default,
+    mark = "_"  # begins every name of ours, and no parameter's
+    while any(name.startswith(mark) for name in signature.parameters):
+        mark += "_"
+    names: dict[str, Any] = {
+        "bound": bound,
+        "bind": bind,
+        "slow": slow,
+        "current": current.get,
+        "default": default,
+        "misses": (KeyError, TypeError),  # not there, or not hashable
     }
     if fixed is not None:
-        namespace |= {"_binding": fixed, "_memo": fixed.memo, "_clock": fixed.clock, "_tally": fixed.tally}
+        names |= {"binding": fixed, "memo": fixed.memo, "clock": fixed.clock, "tally": fixed.tally}
+    namespace = {mark + name: value for name, value in names.items()}
     parts: list[str] = []
     previous: Parameter | None = None
     for number, parameter in enumerate(signature.parameters.values()):
@@ -101,20 +106,21 @@ def compile_wrapper(
         previous = parameter
         text = _STARS.get(parameter.kind, "") + parameter.name
         if parameter.default is not Parameter.empty:
-            namespace[f"_default{number}"] = parameter.default
-            text += f"=_default{number}"
+            namespace[f"{mark}default{number}"] = parameter.default
+            text += f"={mark}default{number}"
         parts.append(text)
     if previous is not None and previous.kind is Parameter.POSITIONAL_ONLY:
         parts.append("/")
     # Argument and class: 1, True and 1.0 are equal and would share a place otherwise.
     memo = "".join(f"{name}, {name}.__class__, " for name in keyed)
-    source = ((_HEAD_OPEN if fixed is None else _HEAD_FIXED) + _BODY).format(
+    template = (_HEAD_OPEN if fixed is None else _HEAD_FIXED) + _BODY
+    source = template.replace("$", mark).format(
         signature=", ".join(parts),
         memo=f"({memo})",
         arguments=", ".join(f"{name!r}: {name}" for name in signature.parameters),
     )
     exec(source, namespace)  # noqa: S102  (made of identifiers that Python has accepted in a signature)
-    wrapper: Callable[..., Awaitable[Any]] = namespace["wrapper"]
+    wrapper: Callable[..., Awaitable[Any]] = namespace[f"{mark}wrapper"]
     return wrapper
 
 

@@ -137,7 +137,7 @@ class Cache(Lifecycle):
             CodecError: the codec cannot write it.
             ConfigurationError: the ttl or a tag is wrong (a ValueError).
         """
-        if tags or self._stamped:
+        if tags != () or self._stamped:
             entry = await self._new_entry(key, value, ttl, tags)
             return False if entry is None else await self.entries.write(entry)
         entry = self.coder.entry(self._full(key), value, self._lifetime(ttl))

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial, update_wrapper
 from inspect import Parameter
+from types import SimpleNamespace
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast, overload
 
 from anyio import to_thread
@@ -44,6 +45,9 @@ class CachedFunction(Generic[P, R]):
         self._wrapper = wrapper
         self._leading = leading
         update_wrapper(self, recipe.function)
+        if leading:  # what is bound is no parameter any more; frameworks read the signature
+            left = list(recipe.signature.parameters.values())[len(leading) :]
+            self.__signature__ = recipe.signature.replace(parameters=left)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the result for these arguments, computing it only if none is stored."""
@@ -130,7 +134,7 @@ class _Recipe:
         self.signature = inspect.signature(function)
         self.binding: Any = None
         self._cache = cache
-        self._asynchronous = inspect.iscoroutinefunction(inspect.unwrap(function))
+        self._asynchronous = any(map(inspect.iscoroutinefunction, (function, inspect.unwrap(function))))
         self._type: Any = MISSING
         self._name = f"{function.__module__}:{function.__qualname__}"
         names = tuple(self.signature.parameters)
@@ -153,8 +157,9 @@ class _Recipe:
 
     def bind(self) -> _Binding:
         """Use the cache meant here and now from now on."""
-        self.binding = _Binding(self.cache(), self.policy)
-        return cast("_Binding", self.binding)
+        binding = _Binding(self.cache(), self.policy)
+        self.binding = binding  # another thread may put its own there at any time
+        return binding
 
     # -- what is asked for --------------------------------------------------------------------------
 
@@ -184,7 +189,7 @@ class _Recipe:
     def type(self) -> Any:
         """Return what a stored value is decoded to: the return annotation, resolved on first use."""
         if self._type is MISSING:
-            annotation = typing.get_type_hints(inspect.unwrap(self.function)).get("return")
+            annotation = _returned(inspect.unwrap(self.function), self._name)
             self._type = None if annotation is Any or annotation is type(None) else annotation
         return self._type
 
@@ -245,6 +250,22 @@ def _identity(value: Any) -> Any:
     kind = cast("Any", type(value))
     named = getattr(kind, "__cache_key__", None)
     return value if named is None else (kind.__qualname__, named(value))
+
+
+def _returned(function: Any, name: str) -> Any:
+    """Return the return annotation; the parameters' need not mean anything at run time."""
+    annotations = getattr(function, "__annotations__", {})
+    alone = SimpleNamespace(
+        __annotations__={"return": annotations.get("return")},
+        __type_params__=getattr(function, "__type_params__", ()),
+    )
+    try:
+        return typing.get_type_hints(alone, getattr(function, "__globals__", {})).get("return")
+    except NameError as error:
+        raise ConfigurationError(
+            f"the return annotation of {name} cannot be resolved ({error}): values are decoded to it, so it must"
+            " mean something at run time"
+        ) from error
 
 
 def _check_names(ignore: tuple[str, ...], names: tuple[str, ...]) -> None:

@@ -57,7 +57,9 @@ class Coder:
         Raises:
             CodecError: the codec cannot write it.
         """
-        codec, payload = self._serializer.encode(value, counters=self._counters and not stamps)
+        # A plain decimal has no header: nowhere to write tags, or when it is stale but not yet useless.
+        counters = self._counters and not stamps and lifetime.simple
+        codec, payload = self._serializer.encode(value, counters=counters)
         now = self._clock()
         fresh, stale, error = lifetime.spans(now)
         entry = Entry(key, payload, codec, now, fresh, stale, error, compute_time, stamps)

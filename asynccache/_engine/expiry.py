@@ -106,6 +106,11 @@ class Lifetime:
     jitter: float = 0.0
     soft_timeout: float | None = None
 
+    @property
+    def simple(self) -> bool:
+        """Whether a value is fresh until it is of no use at all, and never refreshed before."""
+        return not (self.stale_while_revalidate or self.stale_if_error or self.beta)
+
     @classmethod
     def plain(cls, ttl: float | None) -> Lifetime:
         """Return the lifetime of a value that is fresh for ``ttl`` seconds (None: for ever), then dead."""
