@@ -59,6 +59,10 @@ class Runs:
             if not runs:
                 del self._by_key[run.key]
 
+    def concern(self, key: str) -> bool:
+        """Return whether ``key`` is being computed."""
+        return key in self._by_key
+
     def void_key(self, key: str) -> list[Run]:
         """Void the runs of ``key`` and return them."""
         if not self._by_key:

@@ -21,7 +21,7 @@ from asynccache.http._production import Attempt, Production
 from asynccache.http._recorder import listed
 from asynccache.http._replies import Reply, replay
 from asynccache.http._responses import Found, Wanted
-from asynccache.http._rfc9111.invalidation import invalidates
+from asynccache.http._rfc9111.invalidation import SAFE, invalidates
 from asynccache.http._rfc9111.selection import variant_digest
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.policy import CachePolicy
@@ -41,43 +41,26 @@ GATEWAY_TIMEOUT: Final = 504
 class Exchange:
     """One request's dealings with the cache."""
 
-    __slots__ = (
-        "_asked",
-        "_client_gone",
-        "_fallback",
-        "_middleware",
-        "_production",
-        "_refusal",
-        "_send",
-        "cache",
-        "forward",
-        "method",
-        "policy",
-        "pristine",
-        "refreshing",
-        "scope",
-    )
+    # Defaults of the class, not set for each request: most requests are for routes without a policy.
+    policy: CachePolicy | None = None
+    forward: cache_status.Forward | None = None
+    """Why the endpoint runs; None as long as nothing was looked up, and after a hit."""
+    refreshing = False
+    """This request is the cache's own: what is stored does not answer it."""
+    _asked: rules.Asked | None = None
+    _client_gone = False
+    _production: Production | None = None
+    _refusal: str | None = None
+    _fallback: tuple[Entry, StoredResponse] | None = None
 
-    def __init__(
-        self, middleware: CacheMiddleware, scope: rules.Scope, send: Send, *, refreshing: bool = False
-    ) -> None:
+    def __init__(self, middleware: CacheMiddleware, scope: rules.Scope, send: Send) -> None:
+        self._middleware = middleware
         self.cache = middleware.cache
         self.scope = scope
         self.pristine = dict(scope)
         """The scope as it was before routing, for a request that repeats this one."""
         self.method: str = scope["method"]
-        self.policy: CachePolicy | None = None
-        self.forward: cache_status.Forward | None = None
-        """Why the endpoint runs; None as long as nothing was looked up, and after a hit."""
-        self.refreshing = refreshing
-        """This request is the cache's own: what is stored does not answer it."""
-        self._middleware = middleware
         self._send = send
-        self._asked: rules.Asked | None = None
-        self._client_gone = False
-        self._production: Production | None = None
-        self._refusal: str | None = None
-        self._fallback: tuple[Entry, StoredResponse] | None = None
 
     @property
     def open(self) -> bool:
@@ -109,6 +92,11 @@ class Exchange:
         if self.method not in _READS:
             self._bypass("method", None)
             return None
+        fronts = self._middleware.fronts
+        if fronts is not None and self.method == "GET" and not self.refreshing:
+            reply = fronts.reply(self.scope, policy)
+            if reply is not None:
+                return reply
         wanted, reason = await self._wanted(policy, connection)
         if wanted is None:
             self._bypass("bypass", reason)
@@ -274,6 +262,8 @@ class Exchange:
             return await self._patient(attempt, found)
         if freshness is not Freshness.FRESH:
             self._middleware.refresh(self, found.key)
+        elif self.method == "GET" and found.key == attempt.wanted.url and not attempt.wanted.extra:
+            self._middleware.remember_front(self.scope, attempt, entry, response)
         return self._hit(entry, response, stale=freshness is Freshness.STALE)
 
     async def _patient(self, attempt: Attempt, found: Found) -> Reply | None:
@@ -343,15 +333,18 @@ class Exchange:
 
     # -- the response -------------------------------------------------------------------------------
 
-    async def send(self, message: Any) -> None:
+    def send(self, message: Any) -> Awaitable[None]:
         """Pass a message of the application on, recording it where it is to be stored."""
-        production = self._production
-        if production is None:
-            if message["type"] == "http.response.start":
-                await self._unrecorded(message)
-                return
-            await self._send(message)
-        elif not production.replaced:
+        # No coroutine of its own: most messages are those of routes without a policy.
+        if self._production is not None:
+            return self._recorded(self._production, message)
+        quiet = self.forward is None and (self.policy is not None or self.method in SAFE)
+        if quiet or message["type"] != "http.response.start":
+            return self._send(message)
+        return self._unrecorded(message)
+
+    async def _recorded(self, production: Production, message: Any) -> None:
+        if not production.replaced:
             for outgoing in await production.record(message, self):
                 try:
                     await self._send(outgoing)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.store import Lease
 from asynccache.cache import Cache
@@ -17,9 +18,12 @@ from asynccache.http import rules
 from asynccache.http._bounded import BoundedDict
 from asynccache.http._coalescing import Flights
 from asynccache.http._exchange import Exchange, Send
+from asynccache.http._fronts import Fronts
+from asynccache.http._production import Attempt
 from asynccache.http._replies import Reply
 from asynccache.http._responses import ResponseCache
 from asynccache.http._rfc9111.fields import Headers
+from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.policy import CachePolicy, seconds
 
 __all__ = ["SCOPE_KEY", "ASGIApp", "CacheMiddleware"]
@@ -82,6 +86,12 @@ class CacheMiddleware:
         self.coalesce_timeout = seconds(self.http.coalesce_timeout, "coalesce_timeout")
         self.responses = ResponseCache(self.cache)
         self.flights = Flights()
+        access = self.cache.entries.access
+        simple = not (self.http.honour_client_directives or access.observers)
+        self.fronts = None
+        """Hits that need no thinking; None where nobody may be passed over: clients' directives, observers."""
+        if access.local is not None and simple:
+            self.fronts = Fronts(self.cache.entries, status=self.http.cache_status)
         self._public: BoundedDict[str, tuple[CachePolicy, str]] = BoundedDict(_REMEMBERED)
         self._uncacheable: BoundedDict[str, float] = BoundedDict(_REMEMBERED)
         self._lifetimes: dict[int, tuple[CachePolicy, Lifetime]] = {}
@@ -95,6 +105,13 @@ class CacheMiddleware:
         if SCOPE_KEY in scope:  # inside another instance, which does it all
             await self.app(scope, receive, send)
         elif kind == "http":
+            if self.fronts is not None and self.fronts.public and scope["method"] == "GET":
+                reply = self.fronts.reply(scope, None)
+                if reply is not None:
+                    start, body = reply.messages()
+                    await send(start)
+                    await send(body)
+                    return
             await self._http(scope, receive, send, Exchange(self, scope, send))
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
@@ -178,6 +195,13 @@ class CacheMiddleware:
         """Serve hits of ``url`` before routing from now on: its route is public, as this process has seen."""
         self._public[url] = (policy, key)
 
+    def remember_front(
+        self, scope: rules.Scope, attempt: Attempt, entry: Entry, response: StoredResponse
+    ) -> None:
+        """Answer requests like this one without thinking from now on, if its policy leaves nothing to think about."""
+        if self.fronts is not None and not attempt.lifetime.beta and not attempt.shared_only:
+            self.fronts.remember(scope, attempt.policy, entry, response)
+
     def uncacheable(self, key: str) -> bool:
         """Return whether the response under ``key`` was recently found not to be for sharing."""
         until = self._uncacheable.get(key)
@@ -228,7 +252,9 @@ class CacheMiddleware:
             pass
 
         try:
-            await self._http(scope, receive, nowhere, Exchange(self, scope, nowhere, refreshing=True))
+            own = Exchange(self, scope, nowhere)
+            own.refreshing = True
+            await self._http(scope, receive, nowhere, own)
         except Exception:
             logger.warning("refreshing %s failed", key, exc_info=True)
         finally:

@@ -43,6 +43,7 @@ OVERRIDES: Final = frozenset(
 )
 """Request fields that some applications and frameworks let override host, scheme, path or method."""
 
+_LOCATIONS: Final = frozenset({b"location", b"content-location"})
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _NOTED: Final = OVERRIDES | _CONDITIONAL | _FRAMING | {b"authorization", b"cookie", b"host"}
@@ -199,6 +200,8 @@ def target_urls(asked: Asked, scope: Scope, headers: Headers) -> list[str]:
     """Return the URLs that a successful unsafe request makes worthless (RFC 9111 section 4.4)."""
     if not asked.url:
         return []
+    if not any(name.lower() in _LOCATIONS for name, _ in headers):
+        return [asked.url]
     scheme = scope.get("scheme", "http")
     path = _raw_path(scope)
     query = scope.get("query_string", b"")

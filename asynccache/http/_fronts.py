@@ -1,0 +1,147 @@
+"""`Fronts`: hits that need no thinking.
+
+Once a request has been answered the long way, the next one that is the same in everything that could matter
+(target, host, no credentials, no conditions but this response's own entity tag) is answered from a `Front`: the
+entry, and the head of the response made ready, which changes once a second. A front refers to the store's own
+entry and asks the clock and the tags each time; the store kills what it drops, so no front outlives it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from asynccache._engine.entry import Entry
+from asynccache._engine.store import EntryStore
+from asynccache.http import cache_status
+from asynccache.http._bounded import BoundedDict
+from asynccache.http._replies import Reply, replay
+from asynccache.http._rfc9111.stored import StoredResponse
+from asynccache.http._rfc9111.validation import not_modified_fields
+from asynccache.http.rules import OVERRIDES, Scope
+from asynccache.policy import CachePolicy
+
+__all__ = ["Fronts"]
+
+_LIMIT: Final = 4096
+NOT_MODIFIED: Final = 304
+
+_HOST, _TAG, _AUTHORIZATION, _COOKIE, _OVERRIDE, _OTHER = 1, 2, 4, 8, 16, 32
+_KINDS: Final = {
+    b"host": _HOST,
+    b"if-none-match": _TAG,
+    b"authorization": _AUTHORIZATION,
+    b"cookie": _COOKIE,
+    b"if-modified-since": _OTHER,
+    b"content-length": _OTHER,
+    b"transfer-encoding": _OTHER,
+} | dict.fromkeys(OVERRIDES, _OVERRIDE)
+"""Request fields on which it depends whether a front may answer."""
+
+Key = tuple[bytes, bytes, bytes, str]
+
+
+class Front:
+    """One response, ready to be sent to whoever sends nothing that matters."""
+
+    __slots__ = ("allowed", "entry", "fresh_headers", "policy", "response", "second", "unchanged_headers")
+
+    def __init__(self, policy: CachePolicy, entry: Entry, response: StoredResponse) -> None:
+        self.policy = policy
+        self.entry = entry
+        self.response = response
+        # Fields that let an application answer differently do not matter to what is stored already.
+        self.allowed = _HOST | _TAG | _OVERRIDE
+        if policy.public:
+            self.allowed |= _AUTHORIZATION | _COOKIE
+        elif policy.cookies == ():
+            self.allowed |= _COOKIE
+        self.second = -1
+        self.fresh_headers: list[tuple[bytes, bytes]] = []
+        self.unchanged_headers: list[tuple[bytes, bytes]] = []
+
+    def prepare(self, now: float, *, status: bool) -> None:
+        """Write the head anew: Age and the remaining freshness have changed."""
+        self.second = int(now)
+        member = cache_status.hit(self.entry.fresh_until - now) if status else None
+        self.fresh_headers = headers = replay(self.response, self.entry, now, member=member).headers
+        own = [field for field in headers if field[0] in (b"age", b"cache-status")]
+        self.unchanged_headers = [*not_modified_fields(self.response.headers), *own]
+
+
+class Fronts:
+    """The fronts of one middleware.
+
+    Args:
+        store: A store in this process.
+        status: Whether responses carry Cache-Status.
+    """
+
+    def __init__(self, store: EntryStore, *, status: bool) -> None:
+        self._store = store
+        self._clock = store.clock
+        self._tally = store.tally
+        self._status = status
+        self._fronts: BoundedDict[Key, Front] = BoundedDict(_LIMIT)
+        self.public = False
+        """Whether any front may answer before routing."""
+
+    def remember(self, scope: Scope, policy: CachePolicy, entry: Entry, response: StoredResponse) -> None:
+        """Answer requests like this one from a front; only for responses that vary by nothing."""
+        flags, key, _ = _examined(scope)
+        front = Front(policy, entry, response)
+        if key is not None and not flags & ~front.allowed:
+            self._fronts[key] = front
+            self.public = self.public or policy.public
+
+    def reply(self, scope: Scope, policy: CachePolicy | None) -> Reply | None:
+        """Return the answer to a GET if there is one that needs no thinking.
+
+        Args:
+            scope: The request.
+            policy: Its route's policy; None before routing, when only public responses may be served.
+        """
+        flags, key, tag = _examined(scope)
+        front = None if key is None else self._fronts.get(key)
+        if front is None or flags & ~front.allowed:
+            return None
+        if front.policy is not policy and (policy is not None or not front.policy.public):
+            return None
+        entry, response = front.entry, front.response
+        now = self._clock()
+        if (entry.stamps and not self._store.alive(entry)) or not entry.created <= now < entry.fresh_until:
+            return None
+        unchanged = tag is not None
+        if unchanged and (tag != response.etag or response.status != 200):
+            return None
+        if front.second != int(now):
+            front.prepare(now, status=self._status)
+        if entry.hits < 8:
+            entry.hits += 2
+        self._tally.hits += 1
+        if unchanged:
+            return Reply(NOT_MODIFIED, front.unchanged_headers.copy(), b"")
+        return Reply(response.status, front.fresh_headers.copy(), response.body)
+
+
+def _examined(scope: Scope) -> tuple[int, Key | None, bytes | None]:
+    """Return which fields that matter a request has, what it asks for (None: unclear), and its entity tag."""
+    flags = 0
+    host: bytes | None = None
+    tag: bytes | None = None
+    kinds = _KINDS
+    for name, value in scope["headers"]:
+        if name in kinds:
+            kind = kinds[name]
+            if kind == _HOST:
+                if host is not None:
+                    return flags, None, tag
+                host = value
+            elif kind == _TAG:
+                if tag is not None:
+                    return flags, None, tag
+                tag = value
+            flags |= kind
+    path: Any = scope.get("raw_path")
+    if path is None or host is None:
+        return flags, None, tag
+    return flags, (path, scope.get("query_string", b""), host, scope.get("scheme", "http")), tag
