@@ -30,7 +30,6 @@ class Compressor:
         level: 1 (fast) to 19 (small).
         min_bytes: Shorter payloads are left alone.
         max_value_bytes: The most that anything may decompress to.
-        max_value_bytes: The most that anything may decompress to.
 
     Raises:
         ConfigurationError: an argument is out of range.
@@ -49,11 +48,6 @@ class Compressor:
         self._zstd = _zstd()
         self.level = level
         self.min_bytes = min_bytes
-        self.max_value_bytes = max_value_bytes
-        # A frame asks for its window before it shows any content.
-        low, high = _WINDOW_LOGS
-        window = min(max(low, max_value_bytes.bit_length()), high)
-        self._options = {self._zstd.DecompressionParameter.window_log_max: window}
         self.max_value_bytes = max_value_bytes
         # A frame asks for its window before it shows any content.
         low, high = _WINDOW_LOGS
