@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
 from weakref import WeakKeyDictionary
 
@@ -105,13 +105,16 @@ def cache_response(
 
 
 def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Coroutine[Any, Any, Any]]:
-    plain = inspect.unwrap(function)
+    plain: Any = inspect.unwrap(function)
+    while isinstance(plain, partial):
+        plain = inspect.unwrap(plain.func)
+    name = plain.__qualname__ if hasattr(plain, "__qualname__") else repr(plain)
     if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
         raise ConfigurationError(
             f"cache_response belongs on a function, not on {function!r}; a class: Route(..., cache=)"
         )
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
-        raise ConfigurationError(f"{function.__qualname__} is a stream (it yields): streams are never cached")
+        raise ConfigurationError(f"{name} is a stream (it yields): streams are never cached")
     asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(plain)
     told = False
 
@@ -122,11 +125,11 @@ def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., 
         if exchange is None:
             if not told:
                 told = True
-                logger.warning(
-                    "%s is not cached: the application has no CacheMiddleware", function.__qualname__
-                )
+                logger.warning("%s is not cached: the application has no CacheMiddleware", name)
             return await _call(function, asynchronous, args, kwargs)
         scope = exchange.scope
+        if not _serves(scope.get("endpoint"), endpoint):
+            return await _call(function, asynchronous, args, kwargs)
         reply = await exchange.lookup(policy, {**scope.get("path_params", {}), **kwargs}, Request(scope))
         if reply is None:
             try:
@@ -140,6 +143,26 @@ def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., 
 
     marked_endpoints[endpoint] = policy
     return endpoint
+
+
+def _serves(served: Any, endpoint: Callable[..., Any]) -> bool:
+    """Whether ``endpoint`` is what the route calls, perhaps inside other decorators; what cannot be told counts.
+
+    A marked function that the endpoint of another route calls is an ordinary function there: that route's
+    response must not be stored under this function's policy.
+    """
+    while served is not None and served is not endpoint:
+        if isinstance(served, partial):
+            served = served.func
+        elif inspect.ismethod(served):
+            served = served.__func__
+        elif inspect.isfunction(served):
+            served = getattr(served, "__wrapped__", None)
+            if served is None:
+                return False
+        else:
+            return True
+    return True
 
 
 async def _call(function: Callable[..., Any], asynchronous: bool, args: Any, kwargs: Any) -> Any:  # noqa: FBT001

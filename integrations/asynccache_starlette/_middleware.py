@@ -10,6 +10,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Mount, Route
 
 from asynccache import http
+from asynccache.http import MarkedApp
 from asynccache_starlette._endpoints import marked_endpoints
 
 __all__ = ["CacheMiddleware", "audit", "endpoints_of"]
@@ -42,7 +43,10 @@ def audit(endpoints: Iterable[tuple[str, Callable[..., Any], set[str]]]) -> None
     """
     inside_out = {unwrap(marked): marked for marked in marked_endpoints}
     for path, endpoint, parameters in endpoints:
-        policy = marked_endpoints.get(endpoint) if _hashable(endpoint) else None
+        if isinstance(endpoint, MarkedApp):
+            endpoint.policy.check_tags(parameters)
+            continue
+        policy = marked_endpoints.get(_function(endpoint)) if _hashable(endpoint) else None
         if policy is not None:
             policy.check_tags(parameters | set(signature(endpoint).parameters))
         elif _hashable(endpoint) and unwrap(endpoint) in inside_out and not _wraps_marked(endpoint):
@@ -53,6 +57,11 @@ def audit(endpoints: Iterable[tuple[str, Callable[..., Any], set[str]]]) -> None
             )
 
 
+def _function(endpoint: Any) -> Any:
+    """Return the function of a method, which is where a decorator in a class body has left its mark."""
+    return getattr(endpoint, "__func__", endpoint)
+
+
 def _hashable(endpoint: object) -> bool:
     return type(endpoint).__hash__ is not None
 
@@ -60,6 +69,7 @@ def _hashable(endpoint: object) -> bool:
 def _wraps_marked(endpoint: Any) -> bool:
     """Return whether a marked endpoint is somewhere inside of ``endpoint``'s decorators."""
     while endpoint is not None:
+        endpoint = _function(endpoint)
         if endpoint in marked_endpoints:
             return True
         endpoint = getattr(endpoint, "__wrapped__", None)
