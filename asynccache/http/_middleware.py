@@ -152,23 +152,39 @@ class CacheMiddleware:
         if "state" in scope:
             scope["state"][SCOPE_KEY] = self.cache
 
+        opened = failed = False
+
         async def receive_and_open() -> Any:
+            nonlocal opened, failed
             message = await receive()
             if message["type"] == "lifespan.startup":
-                self.started(scope.get("app"))
-                await self.cache.open()
+                try:
+                    self.started(scope.get("app"))
+                    await self.cache.open()
+                except Exception as error:
+                    # Of an application that only raises, servers assume that it has no lifespan, and go on.
+                    failed = True
+                    reason = f"{type(error).__name__}: {error}"
+                    await send({"type": "lifespan.startup.failed", "message": reason})
+                    raise
+                opened = True
             return message
 
         async def close_and_send(message: Any) -> None:
+            nonlocal opened
             if message["type"] != "lifespan.startup.complete":
+                opened = False
                 await self.aclose()
-            await send(message)
+            if not failed:
+                await send(message)
 
         token = current.set(_Connection(self.cache))
         try:
             await self.app(scope, receive_and_open, close_and_send)
         finally:
             current.reset(token)
+            if opened:
+                await self.aclose()
 
     def started(self, application: Any) -> None:
         """Look at the framework's application before its first request; for integrations to override."""

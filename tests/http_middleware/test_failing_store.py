@@ -120,7 +120,14 @@ async def test_damaged_entries_are_misses() -> None:
     key = events.misses[0].key
     stored = await backend.get(key)
     assert stored is not None
-    for damage in (b"", b"garbage", stored[:-1], stored[:20], stored + b"x", stored[:30] + b"\xff" + stored[31:]):
+    for damage in (
+        b"",
+        b"garbage",
+        stored[:-1],
+        stored[:20],
+        stored + b"x",
+        stored[:30] + b"\xff" + stored[31:],
+    ):
         await backend.set(key, damage)
         answer = await site.get("/")
         assert answer.status == 200

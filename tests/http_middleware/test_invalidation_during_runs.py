@@ -91,7 +91,9 @@ async def test_an_invalidation_between_two_requests(
         await invalidate(site)
         for name in ("1", "2"):
             runs = handler.runs
-            assert int((await site.get("/", [("x-a", name)])).text.removeprefix("run ")) > (2 if varying else 1)
+            assert int((await site.get("/", [("x-a", name)])).text.removeprefix("run ")) > (
+                2 if varying else 1
+            )
             assert handler.runs >= runs
 
 

@@ -127,7 +127,10 @@ async def test_cache_status_of_a_bypass_by_method() -> None:
 async def test_cache_status_comes_after_that_of_caches_further_in() -> None:
     """Each cache adds its member behind those that were there (RFC 9211 section 2)."""
     site = Site(Handler(headers=[(b"cache-status", b"inner; fwd=miss")]), POLICY)
-    assert (await site.get("/")).all("cache-status") == ["inner; fwd=miss", "asynccache; fwd=uri-miss; stored"]
+    assert (await site.get("/")).all("cache-status") == [
+        "inner; fwd=miss",
+        "asynccache; fwd=uri-miss; stored",
+    ]
     assert (await site.get("/")).all("cache-status") == ["inner; fwd=miss", "asynccache; hit; ttl=60"]
 
 

@@ -150,9 +150,7 @@ async def test_the_refresh_of_one_variant_leaves_the_others() -> None:
 
 
 @pytest.mark.parametrize("public", [False, True])
-async def test_stale_stands_in_for_an_exception(
-    public: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_stale_stands_in_for_an_exception(public: bool, caplog: pytest.LogCaptureFixture) -> None:
     """``stale_if_error``: an endpoint that raises is covered until the window ends, and that is logged."""
     site = Site(handler := Handler(), ERR.but(public=public))
     await site.get("/")

@@ -81,9 +81,7 @@ class Site:
         self.clock = FakeClock()
         settings.setdefault("backend", InMemoryBackend(clock=self.clock))
         self.cache = Cache(CacheConfig(clock=self.clock, http=http or HTTPConfig(), **settings))
-        self.middleware = CacheMiddleware(
-            app if policy is None else MarkedApp(app, policy), cache=self.cache
-        )
+        self.middleware = CacheMiddleware(app if policy is None else MarkedApp(app, policy), cache=self.cache)
         self.client = Client(self.middleware)
         self.get = self.client.get
         self.start = self.client.start
