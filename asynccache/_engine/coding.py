@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final
 
 from asynccache import events
 from asynccache._engine.entry import COUNTER, MISSING, Entry
@@ -16,6 +16,9 @@ from asynccache.errors import CodecError
 __all__ = ["Coder"]
 
 logger = logging.getLogger("asynccache")
+
+_KEPT_BYTES: Final = 1024
+"""Larger payloads are decoded for each reader: kept beside them, values would double what a store holds."""
 
 
 class Coder:
@@ -38,7 +41,7 @@ class Coder:
         except CodecError as error:
             logger.warning("cached value of %s is of no use: %s", entry.key, error)
             return MISSING
-        if entry.value is MISSING and is_immutable(value):
+        if entry.value is MISSING and len(entry.payload) <= _KEPT_BYTES and is_immutable(value):
             # Set once: a memo of ``@cached`` relies on it that the first type to be asked for stays.
             entry.value = value
             entry.value_type = type

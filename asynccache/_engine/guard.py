@@ -12,22 +12,22 @@ is owed (see `owed`): the key is absent for every reader of this guard until a d
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from asyncio import AbstractEventLoop, Task
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from asynccache._engine.breaker import Breaker, Circuit
-from asynccache._engine.deadlines import Call, Deadlines
-from asynccache._engine.failures import CircuitOpenError, NoSlotError, Sign, interpret
+from asynccache._engine.deadlines import Deadlines
+from asynccache._engine.failures import CircuitOpenError, NoSlotError
+from asynccache._engine.judging import StoreJudge
 from asynccache._engine.owed import Owed
 from asynccache._engine.perloop import PerLoop
 from asynccache._engine.replaying import Replay
 from asynccache._engine.wrapping import Wrapper
-from asynccache.errors import BackendError, BackendTimeoutError, CacheError
+from asynccache.errors import BackendError, CacheError
 from asynccache.protocols import BackendHealth, CacheBackendProtocol, SupportsLifecycle, SupportsMany
 
 __all__ = ["Guard"]
@@ -44,12 +44,11 @@ _NOT_SENT: Final = (CircuitOpenError, NoSlotError)
 class _Lane:
     """What belongs to one event loop."""
 
-    __slots__ = ("calls", "chores", "replay")
+    __slots__ = ("calls", "replay")
 
     def __init__(self, calls: Deadlines, replay: Replay) -> None:
         self.calls = calls
         self.replay = replay
-        self.chores: set[Task[None]] = set()
 
 
 class Guard(Wrapper):
@@ -79,19 +78,16 @@ class Guard(Wrapper):
         lifecycle_timeout: float = 10.0,
     ) -> None:
         super().__init__(backend)
-        self._name = type(backend).__name__
-        self._clock = clock
         self._timeout = timeout
         self._lifecycle_timeout = lifecycle_timeout
         self._retry_seconds = breaker_seconds
         self._breaker = Breaker(breaker_failures, breaker_seconds, patience=2 * timeout + breaker_seconds)
+        self._judge = StoreJudge(backend, self._breaker, clock, self._on_sign_of_life)
         self._owed = Owed(max_owed)
         self._max_concurrency = max_concurrency
         self._lanes = PerLoop(self._new_lane)
         self._lane = self._lanes.here
         self._get = self._inner.get
-        self.timeouts = 0
-        """Operations that missed their deadline so far."""
 
     def __repr__(self) -> str:
         under_way = sum(len(lane.calls.under_way) for lane in self._lanes.everywhere())
@@ -101,6 +97,11 @@ class Guard(Wrapper):
     def circuit(self) -> Circuit:
         """The state of the breaker."""
         return self._breaker.circuit
+
+    @property
+    def timeouts(self) -> int:
+        """Operations that missed their deadline so far."""
+        return self._judge.timeouts
 
     @property
     def abandoned(self) -> int:
@@ -312,10 +313,15 @@ class Guard(Wrapper):
             self._remove,
             lambda prefix: self._run("clear", prefix, self._inner.clear, prefix),
             bulk=isinstance(self.backend, SupportsMany),
-            hopeless=self.hopeless,
+            hopeless=self._judge.hopeless,
             retry_seconds=self._retry_seconds,
         )
-        return _Lane(Deadlines(loop, self._timeout, self._max_concurrency, self), replay)
+        return _Lane(Deadlines(loop, self._timeout, self._max_concurrency, self._judge), replay)
+
+    def _on_sign_of_life(self) -> None:
+        """Tell a store that answers what it missed."""
+        if self._owed.pending:
+            self._lane().replay.now()
 
     # -- debts ------------------------------------------------------------------------------------------
 
@@ -339,74 +345,6 @@ class Guard(Wrapper):
         if len(keys) == 1:
             return self._run("delete", keys[0], self._inner.delete, keys[0])
         return self._run("delete_many", None, self._inner.delete_many, keys)
-
-    # -- the judge of `Deadlines` -----------------------------------------------------------------------
-
-    def hopeless(self) -> bool:
-        """Return True while the circuit is open."""
-        return self._breaker.wait(self._clock()) > 0.0
-
-    def admit(self) -> int | None:
-        """Let the breaker decide."""
-        calm = self._breaker.calm
-        return self._breaker.enter(self._clock()) if calm is None else calm
-
-    def refused(self, call: Call) -> Exception:
-        """Tell that the circuit is open."""
-        return CircuitOpenError("left alone after repeated failures", backend=self._name, key=call.key)
-
-    def no_slot(self, call: Call) -> Exception:
-        """Count and tell."""
-        self.timeouts += 1
-        message = f"{call.name}: no free slot within {call.timeout:g} s"
-        return NoSlotError(message, backend=self._name, key=call.key)
-
-    def too_late(self, call: Call) -> Exception:
-        """Count it as a failure of the store."""
-        self.timeouts += 1
-        if call.ticket is not None:
-            self._breaker.failed(call.ticket, self._clock())
-        message = f"{call.name}: no answer within {call.timeout:g} s"
-        return BackendTimeoutError(message, backend=self._name, key=call.key)
-
-    def failed(self, call: Call, error: BaseException) -> BaseException:
-        """Map the exception, and let the breaker know what it says of the store."""
-        raised, sign = interpret(error, call.name, call.key, self._name)
-        if call.ticket is not None:
-            match sign:
-                case Sign.TROUBLE:
-                    self._breaker.failed(call.ticket, self._clock())
-                case Sign.LIFE:
-                    self._breaker.succeeded(call.ticket)
-                case Sign.NOTHING:
-                    self._breaker.abstained(call.ticket, self._clock())
-        return raised
-
-    def succeeded(self, ticket: int) -> None:
-        """Close the circuit; a store that answers can be told what it missed."""
-        if self._breaker.calm is None:
-            self._breaker.succeeded(ticket)
-        if self._owed.pending:
-            self._lane().replay.now()
-
-    def stuck(self, call: Call) -> None:
-        """Tell the backend to drop what its driver will not let go of."""
-        _log.warning("%s: %s ignores its cancellation and is left behind", self._name, call.name)
-        drop = getattr(self.backend, "drop_connection", None)
-        if drop is None:
-            return
-        lane = self._lane()
-        chore = Task(self._drop(drop), loop=lane.calls.loop)
-        lane.chores.add(chore)
-        chore.add_done_callback(lane.chores.discard)
-
-    async def _drop(self, drop: Callable[[], object]) -> None:
-        try:
-            dropped = drop()
-            if inspect.isawaitable(dropped):
-                await dropped
-        except Exception:  # noqa: BLE001 - it was a favour
-            _log.warning("%s: dropping a stuck connection failed", self._name, exc_info=True)
 
 
 def _leaves_debt(error: BaseException) -> bool:

@@ -1,9 +1,9 @@
 """`Fronts`: hits that need no thinking.
 
 Once a request has been answered the long way, the next one that is the same in everything that could matter
-(target, host, no credentials, no conditions but this response's own entity tag) is answered from a `Front`: the
-entry, and the head of the response made ready, which changes once a second. A front refers to the store's own
-entry and asks the clock and the tags each time; the store kills what it drops, so no front outlives it.
+(target, host, no credentials, no conditions but this response's own entity tag) is answered from a `Front`:
+the entry, the response, and its head made ready, which changes once a second. A front asks the clock and the
+tags each time, and the store kills the entries it drops: so a front never answers for what is gone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, Final
 from asynccache._engine.entry import Entry
 from asynccache._engine.store import EntryStore
 from asynccache.http import cache_status
-from asynccache.http._bounded import BoundedDict
 from asynccache.http._replies import Reply, replay
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.validation import not_modified_fields
@@ -23,6 +22,8 @@ from asynccache.policy import CachePolicy
 __all__ = ["Fronts"]
 
 _LIMIT: Final = 4096
+_BYTES: Final = 32 * 2**20
+"""Bodies that fronts may hold beside the store."""
 NOT_MODIFIED: Final = 304
 
 _HOST, _TAG, _AUTHORIZATION, _COOKIE, _OVERRIDE, _OTHER = 1, 2, 4, 8, 16, 32
@@ -81,7 +82,8 @@ class Fronts:
         self._clock = store.clock
         self._tally = store.tally
         self._status = status
-        self._fronts: BoundedDict[Key, Front] = BoundedDict(_LIMIT)
+        self._fronts: dict[Key, Front] = {}
+        self._bytes = 0
         self.public = False
         """Whether any front may answer before routing."""
 
@@ -89,9 +91,20 @@ class Fronts:
         """Answer requests like this one from a front; only for responses that vary by nothing."""
         flags, key, _ = _examined(scope)
         front = Front(policy, entry, response)
-        if key is not None and not flags & ~front.allowed:
-            self._fronts[key] = front
-            self.public = self.public or policy.public
+        size = len(response.body)
+        if key is None or flags & ~front.allowed or size > _BYTES:
+            return
+        self._drop(key)
+        while len(self._fronts) >= _LIMIT or self._bytes + size > _BYTES:
+            self._drop(next(iter(self._fronts)))
+        self._fronts[key] = front
+        self._bytes += size
+        self.public = self.public or policy.public
+
+    def _drop(self, key: Key) -> None:
+        front = self._fronts.pop(key, None)
+        if front is not None:
+            self._bytes -= len(front.response.body)
 
     def reply(self, scope: Scope, policy: CachePolicy | None) -> Reply | None:
         """Return the answer to a GET if there is one that needs no thinking.
@@ -109,6 +122,8 @@ class Fronts:
         entry, response = front.entry, front.response
         now = self._clock()
         if (entry.stamps and not self._store.alive(entry)) or not entry.created <= now < entry.fresh_until:
+            if key is not None:
+                self._drop(key)
             return None
         unchanged = tag is not None
         if unchanged and (tag != response.etag or response.status != 200):

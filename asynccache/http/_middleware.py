@@ -89,7 +89,7 @@ class CacheMiddleware:
         access = self.cache.entries.access
         simple = not (self.http.honour_client_directives or access.observers)
         self.fronts = None
-        """Hits that need no thinking; None where nobody may be passed over: clients' directives, observers."""
+        """Hits that need no thinking; None where somebody may not be passed over: clients, observers."""
         if access.local is not None and simple:
             self.fronts = Fronts(self.cache.entries, status=self.http.cache_status)
         self._public: BoundedDict[str, tuple[CachePolicy, str]] = BoundedDict(_REMEMBERED)
@@ -140,6 +140,7 @@ class CacheMiddleware:
             raise
         finally:
             current.reset(token)
+            exchange.scope = exchange.pristine  # the other one refers to the exchange: that would be garbage
             if exchange.open:
                 await exchange.close(error)
 
@@ -214,7 +215,7 @@ class CacheMiddleware:
     def remember_front(
         self, scope: rules.Scope, attempt: Attempt, entry: Entry, response: StoredResponse
     ) -> None:
-        """Answer requests like this one without thinking from now on, if its policy leaves nothing to think about."""
+        """Answer requests like this one without thinking from now on, if the policy leaves nothing to it."""
         if self.fronts is not None and not attempt.lifetime.beta and not attempt.shared_only:
             self.fronts.remember(scope, attempt.policy, entry, response)
 
