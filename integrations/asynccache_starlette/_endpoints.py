@@ -146,7 +146,7 @@ def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., 
 
 
 def _serves(served: Any, endpoint: Callable[..., Any]) -> bool:
-    """Whether ``endpoint`` is what the route calls, perhaps inside other decorators; what cannot be told counts.
+    """Whether ``endpoint`` is what the route calls, perhaps inside other decorators; unknown counts as yes.
 
     A marked function that the endpoint of another route calls is an ordinary function there: that route's
     response must not be stored under this function's policy.
