@@ -1,0 +1,203 @@
+"""The middleware under uvicorn, with both of its parsers, spoken to over raw sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+
+from asynccache import CacheConfig, CachePolicy, HTTPConfig
+from asynccache.http import CacheMiddleware, MarkedApp
+from tests.http_middleware.tiny_apps import respond
+
+
+class Server:
+    """An application in a server in a thread."""
+
+    def __init__(self, parser: str) -> None:
+        self.runs: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = threading.Event()
+        config = CacheConfig(http=HTTPConfig(coalesce_timeout=100))
+        app = CacheMiddleware(MarkedApp(self.handle, CachePolicy(ttl=600)), config)
+        settings: Any = {
+            "http": parser,
+            "lifespan": "off",
+            "log_level": "warning",
+            "host": "127.0.0.1",
+            "port": 0,
+        }
+        self.uvicorn = uvicorn.Server(uvicorn.Config(app, **settings))
+        self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        """Count, wait for the gate, answer with the number of the run."""
+        self.runs.append(scope["path"])
+        body = f"run {len(self.runs)}".encode()
+        self.arrived.set()
+        while not self.gate.is_set():
+            await asyncio.sleep(0.001)
+        await respond(send, body)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        port: int = self.uvicorn.servers[0].sockets[0].getsockname()[1]
+        return port
+
+
+@pytest.fixture(params=["h11", "httptools"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server that ends with the test."""
+    running = Server(request.param)
+    running.thread.start()
+    pause = threading.Event()
+    while not running.uvicorn.started and running.thread.is_alive():
+        pause.wait(0.005)
+    try:
+        yield running
+    finally:
+        running.gate.set()
+        running.uvicorn.should_exit = True
+        running.thread.join(30)
+
+
+class Reply:
+    """One response off the wire."""
+
+    def __init__(self, head: bytes, body: bytes) -> None:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        self.status = int(first.split()[1])
+        self.fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        self.body = body
+
+    @property
+    def cache_status(self) -> str:
+        """What the cache said."""
+        return self.fields.get("cache-status", "")
+
+
+async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Reply:
+    raw = (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n")
+    reply = Reply(raw, b"")
+    if not head and reply.status != 304:
+        reply.body = await reader.readexactly(int(reply.fields.get("content-length", "0")))
+    return reply
+
+
+def request(target: str = "/", *headers: str, method: str = "GET", host: str | None = "shop.test") -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *headers]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+async def ask(server: Server, data: bytes, *, head: bool = False) -> Reply:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        writer.write(data)
+        return await read_reply(reader, head=head)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_miss_hit_304_and_head(server: Server) -> None:
+    """What clients see on the wire: bytes, lengths and no body where there must be none."""
+    miss = await ask(server, request())
+    hit = await ask(server, request())
+    unchanged = await ask(server, request("/", f"If-None-Match: {hit.fields['etag']}"))
+    head = await ask(server, request(method="HEAD"), head=True)
+
+    assert (miss.body, miss.cache_status) == (b"run 1", "asynccache; fwd=uri-miss; stored")
+    assert (hit.body, hit.cache_status.startswith("asynccache; hit; ttl=")) == (b"run 1", True)
+    assert (unchanged.status, unchanged.fields.get("content-length")) == (304, None)
+    assert (head.status, head.fields["content-length"]) == (200, "5")
+    assert len(server.runs) == 1
+
+
+async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+    """Hits, misses, HEAD and 304 on one connection do not get mixed up."""
+    etag = (await ask(server, request("/a"))).fields["etag"]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        request("/a")
+        + request("/b")
+        + request("/a", method="HEAD")
+        + request("/a", f"If-None-Match: {etag}")
+        + request("/b")
+    )
+    replies = [await read_reply(reader, head=number == 2) for number in range(5)]
+    writer.close()
+    await writer.wait_closed()
+
+    assert [(reply.status, reply.body) for reply in replies] == [
+        (200, b"run 1"), (200, b"run 2"), (200, b""), (304, b""), (200, b"run 2"),
+    ]  # fmt: skip
+
+
+async def test_the_leaders_client_leaves_and_the_followers_are_answered(server: Server) -> None:
+    """One run, and everyone who is still there gets its answer."""
+    server.gate.clear()
+    _, leader = await asyncio.open_connection("127.0.0.1", server.port)
+    leader.write(request())
+    await leader.drain()
+    while not server.arrived.is_set():
+        await asyncio.sleep(0.001)
+    followers = [asyncio.ensure_future(ask(server, request())) for _ in range(10)]
+    while len(server.uvicorn.server_state.connections) < 11:
+        await asyncio.sleep(0.001)
+    leader.close()
+    await leader.wait_closed()
+    while len(server.uvicorn.server_state.connections) > 10:
+        await asyncio.sleep(0.001)
+    server.gate.set()
+    replies = await asyncio.gather(*followers)
+
+    assert {reply.body for reply in replies} == {b"run 1"}
+    assert len(server.runs) == 1
+
+
+async def test_fifty_simultaneous_misses(server: Server) -> None:
+    """Fifty connections, one run."""
+    server.gate.clear()
+    asked = [asyncio.ensure_future(ask(server, request())) for _ in range(50)]
+    while not server.arrived.is_set():
+        await asyncio.sleep(0.001)
+    server.gate.set()
+    replies = await asyncio.gather(*asked)
+    assert {(reply.status, reply.body) for reply in replies} == {(200, b"run 1")}
+    assert len(server.runs) == 1
+
+
+async def test_two_host_headers(server: Server) -> None:
+    """The server refuses them, or the cache stays out of it."""
+    await ask(server, request())
+    for first, second in (("shop.test", "evil.test"), ("evil.test", "shop.test"), ("shop.test", "shop.test")):
+        reply = await ask(server, request("/", f"Host: {second}", host=first))
+        assert reply.status == 400 or reply.cache_status == "asynccache; fwd=bypass; detail=host"
+    assert (await ask(server, request())).body == b"run 1"
+
+
+async def test_absolute_form_targets_poison_nothing(server: Server) -> None:
+    """``GET http://evil.test/x`` with our Host is stored for nobody who asks for ``/x`` at evil.test or for another path."""
+    await ask(server, request("http://evil.test/x"))
+    runs = len(server.runs)
+    assert (await ask(server, request("/x", host="evil.test"))).body == f"run {runs + 1}".encode()
+    ours = await ask(server, request("/x"))
+    seen = {path for path in server.runs}
+    assert ours.status == 200
+    assert seen <= {"/x", "http://evil.test/x"}
+    if "http://evil.test/x" in seen:
+        assert not ours.cache_status.startswith("asynccache; hit")
+
+
+async def test_encoded_paths_are_kept_apart(server: Server) -> None:
+    """As the server passes them, raw."""
+    targets = ["/a%2fb", "/a/b", "/a%ff", "/a%fe", "/a;x=1", "//a"]
+    for _ in range(2):
+        bodies = [(await ask(server, request(target))).body for target in targets]
+        assert bodies == [f"run {number + 1}".encode() for number in range(len(targets))]
