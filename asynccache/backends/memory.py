@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from asyncio import AbstractEventLoop, TimerHandle, get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, Final
-from weakref import ReferenceType, ref
 
 from msgspec.structs import replace
 
 from asynccache._engine.clock import Clock, wall_clock
-from asynccache._engine.entry import COUNTER, Entry, pack, unpack
+from asynccache._engine.entry import COUNTER, Entry, pack
 from asynccache._engine.fanout import Fanout
-from asynccache._engine.leasebook import LeaseBook
-from asynccache._engine.s3fifo import S3FIFO, USED, cost
+from asynccache._engine.holding import Holding
+from asynccache._engine.s3fifo import S3FIFO, USED
 from asynccache._engine.urls import parse_count, parse_size, query_options, split_url
-from asynccache._engine.wheel import ExpiryWheel
-from asynccache.errors import BackendError, ConfigurationError, InvalidKeyError
+from asynccache.errors import BackendError, ConfigurationError
+from asynccache.keys import check_key
 from asynccache.policy import seconds
 from asynccache.protocols import BackendHealth
 
@@ -28,16 +26,10 @@ __all__ = ["InMemoryBackend"]
 
 _MIB: Final = 2**20
 _LEAST_BYTES: Final = 4096
-_WRITE_SLICE: Final = 32
-_TIMER_SLICE: Final = 128
-_SCAN_SLICE: Final = 2000
-_LONGEST_NAP: Final = 60.0
-_SHORTEST_NAP: Final = 0.1
-_SLACK: Final = 1024
 _INT64: Final = 2**63
 
 
-class InMemoryBackend:
+class InMemoryBackend(Holding):
     """A store in this process, for one event loop at a time.
 
     It holds at most ``max_bytes`` (keys, values and its own overhead of about 370 bytes an entry; not
@@ -61,21 +53,7 @@ class InMemoryBackend:
     # Without an await in between, reading and writing back cannot be interrupted on an event loop: `add`,
     # `incr`, `touch` and `fill` are atomic by construction and take no lock. `lock` is for users' own cycles.
 
-    __slots__ = (
-        "__weakref__",
-        "_bus",
-        "_clock",
-        "_leases",
-        "_locks",
-        "_mask",
-        "_objects",
-        "_opaque",
-        "_shards",
-        "_table",
-        "_timer",
-        "_timer_loop",
-        "_wheel",
-    )
+    __slots__ = ("_bus", "_locks")
 
     def __init__(
         self,
@@ -89,19 +67,9 @@ class InMemoryBackend:
             _check_count(max_entries, "max_entries", 1)
         if not callable(clock):  # pyright: ignore[reportUnnecessaryComparison]
             raise ConfigurationError(f"clock must be callable, not {clock!r}")
-        self._clock = clock
-        self._table = S3FIFO(max_bytes, max_entries)
-        # The table never replaces these; one attribute less on every read.
-        self._opaque = self._table.opaque
-        self._objects = self._table.objects
-        self._shards = self._table.shards
-        self._mask = self._table.mask
-        self._wheel = ExpiryWheel()
-        self._leases = LeaseBook()
+        super().__init__(S3FIFO(max_bytes, max_entries), clock)
         self._bus = Fanout()
         self._locks: dict[str, tuple[asyncio.Lock, list[None]]] = {}
-        self._timer: TimerHandle | None = None
-        self._timer_loop: AbstractEventLoop | None = None
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> InMemoryBackend:
@@ -132,16 +100,22 @@ class InMemoryBackend:
 
     async def get(self, key: str) -> bytes | None:
         """Return the bytes stored under ``key``, or None when there are none or they expired."""
-        entry = self._opaque.get(key)
-        if entry is not None and self._clock() < entry.fresh_until:
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._shards[hash(key) & self._mask].get(key)
+            if entry is None:
+                if key.__class__ is not str or not key or not key.isascii():
+                    check_key(key)
+                return None
+        clock = self._clock  # calling the attribute itself is a slower kind of call
+        if not entry.codec and clock() < entry.fresh_until:
             hits = entry.hits
             if hits < USED:
                 entry.hits = hits + 2
             return entry.payload
-        entry = self._live(key, self._clock())
+        entry = self._used(entry, clock())
         if entry is None:
             return None
-        self._table.warm(entry)
         return pack(entry) if entry.codec else entry.payload
 
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> bool:
@@ -151,15 +125,15 @@ class InMemoryBackend:
             TypeError: ``value`` is not ``bytes``, or ``key`` not a ``str``.
             InvalidKeyError: ``key`` is empty or cannot be written as UTF-8.
         """
-        if type(key) is not str or not key or not key.isascii():
-            _check_key(key)
-        if type(value) is not bytes:
+        if value.__class__ is not bytes:
             _check_value(value)
-        return self._set(key, value, inf if ttl is None else _lifetime(ttl), self._clock())
+        clock = self._clock
+        now = clock()
+        return self._set(key, value, inf if ttl is None else now + _lifetime(ttl), now)
 
     async def delete(self, key: str) -> bool:
         """Remove ``key``; True if something was there."""
-        _check_key(key)
+        check_key(key)
         return self._delete(key, self._clock())
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
@@ -170,15 +144,16 @@ class InMemoryBackend:
     async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> builtins.set[str]:
         """Store all of ``items``; return the keys that were refused because their value is too large."""
         for key, value in items.items():  # all or nothing
-            _check_key(key)
+            check_key(key)
             _check_value(value)
-        lifetime, now = _lifetime(ttl), self._clock()
-        return {key for key, value in items.items() if not self._set(key, value, lifetime, now)}
+        now = self._clock()
+        until = now + _lifetime(ttl)
+        return {key for key, value in items.items() if not self._set(key, value, until, now)}
 
     async def delete_many(self, keys: Sequence[str]) -> int:
         """Remove ``keys``; return how many were there."""
         for key in keys:
-            _check_key(key)
+            check_key(key)
         now = self._clock()
         return sum(self._delete(key, now) for key in keys)
 
@@ -203,10 +178,10 @@ class InMemoryBackend:
 
     async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """Store ``value`` only if nothing is under ``key``; True if it was stored."""
-        _check_key(key)
+        check_key(key)
         _check_value(value)
         lifetime, now = _lifetime(ttl), self._clock()
-        return self._live(key, now) is None and self._set(key, value, lifetime, now)
+        return self._live(key, now) is None and self._set(key, value, now + lifetime, now)
 
     async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: float | None = None) -> int:
         """Add ``delta`` and return the new value.
@@ -216,7 +191,7 @@ class InMemoryBackend:
         Raises:
             BackendError: what is there is not an integer, or the result would not fit in 64 bits.
         """
-        _check_key(key)
+        check_key(key)
         _check_integer(delta, "delta")
         _check_integer(initial, "initial")
         lifetime, now = _lifetime(ttl), self._clock()
@@ -243,7 +218,7 @@ class InMemoryBackend:
 
         What is there at the call is gone when it returns; the event loop runs in between.
         """
-        _check_key(prefix)
+        check_key(prefix, "prefix")
         self._leases.void_prefix(prefix)
         await self._clear(prefix)
 
@@ -255,56 +230,54 @@ class InMemoryBackend:
         Bytes put there by `set` are answered for if they are an intact entry, or a plain decimal
         integer; the entry then takes their place, and never outlives them.
         """
-        entry = self._objects.get(key)
+        entry = self._young.get(key)
         if entry is None:
             entry = self._shards[hash(key) & self._mask].get(key)
             if entry is None:
                 return None
-        elif self._clock() < entry.fresh_until:
+        clock = self._clock
+        if entry.codec and clock() < entry.fresh_until:
             hits = entry.hits
             if hits < USED:
                 entry.hits = hits + 2
             return entry
-        now = self._clock()
-        if not now < entry.expires:
-            self._table.remove(entry)
-            return None
-        found = entry if entry.codec else self._revealed(entry, now)
-        if found is not None and found.hits:
-            self._table.warm(found)
-        return found
+        now = clock()
+        if entry.codec or not now < entry.fresh_until:
+            return self._used(entry, now)
+        found = self._revealed(entry, now)
+        return found if found is None or not found.hits else self._used(found, now)
 
     def set_entry(self, entry: Entry) -> bool:
         """Store ``entry`` until ``entry.expires``; False if it is too large, and then the old one is gone.
 
         An entry that is, or was, in a store is copied: two stores must not kill each other's.
         """
-        key = entry.key
-        if type(key) is not str or not key or not key.isascii():
-            _check_key(key)
-        now = self._clock()
-        expires = entry.expires
-        if self._leases.held:
-            self._leases.void(key)
+        clock = self._clock
+        now = clock()
+        expires = entry.fresh_until
+        if expires < entry.stale_until or expires < entry.error_until:
+            expires = entry.expires
         if not now < expires:
-            self._delete(key, now)
+            self._delete(check_key(entry.key), now)
             return True
+        if self._leases.held:
+            self._leases.void(entry.key)
         return self._store(replace(entry, hits=0) if entry.hits else entry, expires, now)
 
     # -- leases and the bus ------------------------------------------------------------------------
 
     async def acquire_lease(self, key: str, ttl: float) -> str | None:
         """Return a fresh token if nobody holds an unexpired lease on ``key``, else None."""
-        _check_key(key)
+        check_key(key)
         now = self._clock()
         return self._leases.acquire(key, now + seconds(ttl, "ttl"), now)
 
     async def fill(self, key: str, value: bytes, ttl: float | None, token: str) -> bool:
         """Store ``value`` and end the lease if ``token`` still holds it; False if not, or if too large."""
-        _check_key(key)
+        check_key(key)
         _check_value(value)
         lifetime, now = _lifetime(ttl), self._clock()
-        return self._leases.end(key, token, now) and self._set(key, value, lifetime, now)
+        return self._leases.end(key, token, now) and self._set(key, value, now + lifetime, now)
 
     async def release_lease(self, key: str, token: str) -> None:
         """End the lease without storing anything; no effect if ``token`` no longer holds it."""
@@ -363,142 +336,7 @@ class InMemoryBackend:
         await self._clear("")
         if not self._table.entries:
             self._table.forget()
-            self._wheel = ExpiryWheel()
-            self._disarm()
-
-    # -- inside ------------------------------------------------------------------------------------
-
-    def _live(self, key: str, now: float) -> Entry | None:
-        entry = self._shards[hash(key) & self._mask].get(key)
-        if entry is None:
-            _check_key(key)
-            return None
-        if now < entry.expires:
-            return entry
-        self._table.remove(entry)
-        return None
-
-    def _set(self, key: str, value: bytes, lifetime: float, now: float) -> bool:
-        if self._leases.held:
-            self._leases.void(key)
-        until = now + lifetime
-        return self._store(Entry(key, value, "", now, until, until, until), until, now)
-
-    def _store(self, entry: Entry, expires: float, now: float) -> bool:
-        wheel, table = self._wheel, self._table
-        # A few of the expired and of the dead at every write: the store stays small without any timer.
-        if wheel.due and wheel.due[0] <= now:
-            self._expire(now, _WRITE_SLICE)
-        if wheel.size - table.timed > _SLACK:
-            self._sweep_wheel()
-        if not table.add(entry):
-            return False
-        if expires < inf:
-            first = wheel.push(entry, expires, now)
-            try:
-                loop = get_running_loop()
-            except RuntimeError:
-                return True
-            if first or loop is not self._timer_loop:
-                self._arm(loop, now)
-        return True
-
-    def _delete(self, key: str, now: float) -> bool:
-        self._leases.void(key)
-        entry = self._table.find(key)
-        if entry is None:
-            return False
-        there = now < entry.expires
-        self._table.remove(entry)
-        return there
-
-    def _revealed(self, entry: Entry, now: float) -> Entry | None:
-        """Return what opaque bytes hold, in whose place it is kept."""
-        found = unpack(entry.payload, entry.key)
-        if found is None:
-            return None
-        until = entry.expires
-        found.fresh_until = min(found.fresh_until, until)
-        found.stale_until = min(found.stale_until, until)
-        found.error_until = min(found.error_until, until)
-        if found.codec == COUNTER:
-            found.created = entry.created
-        if not now < found.expires:
-            return None
-        if cost(found) <= self._table.max_cost:  # the tags of one on the edge may weigh more than as bytes
-            self._store(found, found.expires, now)
-        return found
-
-    async def _clear(self, prefix: str) -> None:
-        scanned = 0
-        for shard in self._shards:
-            doomed = [entry for key, entry in shard.items() if key.startswith(prefix)]
-            scanned += len(shard)
-            for entry in doomed:
-                self._table.remove(entry)
-            for _ in range(len(doomed) // 64):
-                self._sweep_wheel()
-            if scanned > _SCAN_SLICE:
-                scanned = 0
-                await asyncio.sleep(0)
-
-    # -- expiry ------------------------------------------------------------------------------------
-
-    def _expire(self, now: float, limit: int) -> None:
-        for entry in self._wheel.take(now, limit):
-            self._table.remove(entry)
-
-    def _sweep_wheel(self) -> None:
-        """Let go of some references to what was removed before it expired, if there are many."""
-        dead = self._wheel.size - self._table.timed
-        if dead > _SLACK and dead * 6 > self._wheel.size:
-            self._wheel.sweep()
-
-    def _arm(self, loop: AbstractEventLoop, now: float) -> None:
-        """See to it that a timer of ``loop`` removes what expires while nobody writes."""
-        if loop is self._timer_loop:
-            self._disarm()
-        if not self._wheel.due:
-            return
-        due = self._wheel.due[0]
-        nap = 0.0 if due <= now else min(max(due - now, _SHORTEST_NAP), _LONGEST_NAP)
-        self._timer_loop = loop
-        # Only a weak reference: a store nobody uses any more must not live until its entries expire.
-        self._timer = loop.call_later(nap, _ticker(ref(self)), loop)
-
-    def _disarm(self) -> None:
-        if self._timer is not None and self._timer_loop is not None and not self._timer_loop.is_closed():
-            self._timer.cancel()
-        self._timer = self._timer_loop = None
-
-    def _on_timer(self, loop: AbstractEventLoop) -> None:
-        if loop is not self._timer_loop:  # another loop has taken over
-            return
-        self._timer = self._timer_loop = None
-        now = self._clock()
-        self._expire(now, _TIMER_SLICE)
-        self._sweep_wheel()
-        self._arm(loop, now)
-
-
-def _ticker(backend: ReferenceType[InMemoryBackend]) -> Callable[[AbstractEventLoop], None]:
-    def tick(loop: AbstractEventLoop) -> None:
-        if (alive := backend()) is not None:
-            alive._on_timer(loop)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-
-    return tick
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, str):
-        raise TypeError(f"a key must be a str, not {type(key).__name__}")
-    if not key:
-        raise InvalidKeyError("a key must not be empty")
-    if not key.isascii():
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            raise InvalidKeyError(f"the key {key!r} cannot be written as UTF-8") from None
+            self._sweeper.forget()
 
 
 def _check_value(value: object, name: str = "value") -> None:

@@ -237,8 +237,8 @@ async def test_writing_sweeps_what_expired(store: InMemoryBackend, clock: Clock)
 
 async def test_the_timer_sweeps_while_nobody_writes(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a loop runs and time is up, everything expired goes, slice by slice."""
-    monkeypatch.setattr("asynccache.backends.memory._SHORTEST_NAP", 0.0)
-    monkeypatch.setattr("asynccache.backends.memory._LONGEST_NAP", 0.0)
+    monkeypatch.setattr("asynccache._engine.sweeping._SHORTEST_NAP", 0.0)
+    monkeypatch.setattr("asynccache._engine.sweeping._LONGEST_NAP", 0.0)
     store = InMemoryBackend(clock=clock)
     for i in range(1000):
         await store.set(f"k{i}", b"v", 5)
@@ -249,19 +249,19 @@ async def test_the_timer_sweeps_while_nobody_writes(clock: Clock, monkeypatch: p
         await asyncio.sleep(0)
 
     assert size(store) == 0
-    assert store._timer is None
-    assert store._wheel.size == 0
+    assert store._sweeper._timer is None
+    assert store._sweeper.wheel.size == 0
 
 
 async def test_an_earlier_expiry_moves_the_timer(store: InMemoryBackend) -> None:
     """The timer always waits for the first to expire."""
     await store.set("late", b"v", 50)
-    late = store._timer
+    late = store._sweeper._timer
     await store.set("soon", b"v", 5)
     assert late is not None
-    assert store._timer is not None
+    assert store._sweeper._timer is not None
     assert late.cancelled()
-    assert store._timer.when() < late.when()
+    assert store._sweeper._timer.when() < late.when()
 
 
 async def test_a_dropped_store_is_freed_before_its_entries_expire() -> None:
@@ -283,11 +283,12 @@ def test_another_loop_later() -> None:
 
     async def write(key: str) -> None:
         await store.set(key, b"v", 60)
-        assert store._timer_loop is asyncio.get_running_loop()
+        assert store._sweeper._loop is asyncio.get_running_loop()
         async with store.lock("k"):
             await asyncio.sleep(0)
 
     asyncio.run(write("a"))
+    clock.now += 1  # which loop it is in is looked at about once a second
     asyncio.run(write("b"))
 
     async def read() -> dict[str, bytes]:
@@ -306,11 +307,12 @@ def test_a_timer_of_a_loop_that_was_left_does_nothing() -> None:
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     try:
         first.run_until_complete(store.set("a", b"v", 5))
+        clock.now += 1
         second.run_until_complete(store.set("b", b"v", 5))
         clock.now += 10
-        store._on_timer(first)
+        store._sweeper.on_timer(first)
         assert size(store) == 2
-        store._on_timer(second)
+        store._sweeper.on_timer(second)
         assert size(store) == 0
     finally:
         first.close()
@@ -524,7 +526,7 @@ async def test_references_to_what_was_cleared_do_not_pile_up(store: InMemoryBack
             await store.set(f"a:{round_}:{i}", b"v", 3600)
         await store.clear("a:")
 
-    assert store._wheel.size < 5000
+    assert store._sweeper.wheel.size < 5000
 
 
 async def test_closing_drops_and_reopens(store: InMemoryBackend) -> None:
@@ -537,7 +539,7 @@ async def test_closing_drops_and_reopens(store: InMemoryBackend) -> None:
     await store.aclose()
 
     assert [message async for message in subscription] == []
-    assert store._timer is None
+    assert store._sweeper._timer is None
     await store.open()
     await store.open()
     assert await store.get("k") is None

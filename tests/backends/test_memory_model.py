@@ -170,11 +170,11 @@ class StoreModel(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         table = self.store._table
-        living = [entry for shard in table.shards for entry in shard.values()]
+        living = [entry for part in table.parts() for entry in part.values()]
         assert table.entries == len(living) <= table.max_entries
         assert table.bytes == sum(map(cost, living)) <= table.max_bytes
         assert table.timed == sum(entry.expires < inf for entry in living)
-        assert self.store._wheel.size >= table.timed
+        assert self.store._sweeper.wheel.size >= table.timed
 
 
 TestStoreModel = StoreModel.TestCase
