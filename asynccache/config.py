@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlunsplit
 
 from asynccache._engine.clock import Clock, wall_clock
 from asynccache._engine.urls import split_url
-from asynccache.backends import from_url, parse_size
+from asynccache.backends import from_url, parse_size, schemes
 from asynccache.codecs import AESGCMSealer, Compressor, Serializer, codec_named
 from asynccache.errors import ConfigurationError
 from asynccache.keys import Namespace
@@ -219,13 +219,18 @@ class CacheConfig:
             for name, value in environ.items()
             if name.startswith(ENV_PREFIX) and not name.startswith(f"{ENV_PREFIX}TEST_")
         }
-        url = given.pop("url", None) or environ.get("REDIS_URL") or "memory://"
+        url = given.pop("url", None) or _if_known(environ.get("REDIS_URL")) or "memory://"
         if unknown := given.keys() - _FROM_TEXT.keys():
             known = ", ".join(sorted(f"{ENV_PREFIX}{name.upper()}" for name in ("url", *_FROM_TEXT)))
             raise ConfigurationError(
                 f"unknown environment variable {ENV_PREFIX}{min(unknown).upper()}; known are {known}"
             )
         return cls.from_url(url, **(_from_text(given) | more))
+
+
+def _if_known(url: str | None) -> str | None:
+    """Return a URL that others set for others, unless no store here can use it."""
+    return url if url and url.partition("://")[0].lower() in schemes() else None
 
 
 def _collection(value: object, name: str) -> tuple[Any, ...]:

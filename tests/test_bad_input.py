@@ -237,7 +237,6 @@ def urls() -> Iterator[Row]:
         "flag": ({"ASYNCCACHE_COMPRESSION": "perhaps"}, "compression"),
         "size": ({"ASYNCCACHE_MAX_VALUE_BYTES": "1 horse"}, "max_value_bytes"),
         "url": ({"ASYNCCACHE_URL": f"nosuch://:{SECRET}@h"}, "nosuch"),
-        "redis": ({"REDIS_URL": f"nosuch://:{SECRET}@h"}, "nosuch"),
         "key": ({"ASYNCCACHE_ENCRYPTION_KEYS": SECRET}, "encryption"),
         "codec": ({"ASYNCCACHE_CODEC": "xml"}, "codec"),
     }

@@ -10,7 +10,7 @@ from asynccache._engine.urls import parse_size
 from asynccache.errors import ConfigurationError, MissingDependencyError
 from asynccache.protocols import CacheBackendProtocol
 
-__all__ = ["from_url", "parse_size", "register_scheme"]
+__all__ = ["from_url", "parse_size", "register_scheme", "schemes"]
 
 _SCHEMES: Final[dict[str, str]] = {
     "memory": "asynccache.backends.memory:InMemoryBackend",
@@ -65,8 +65,13 @@ def _matches(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
+def schemes() -> tuple[str, ...]:
+    """Return the schemes of all stores known so far."""
+    return tuple(sorted(_SCHEMES))
+
+
 def _known() -> str:
-    return ", ".join(f"{scheme}://" for scheme in sorted(_SCHEMES))
+    return ", ".join(f"{scheme}://" for scheme in schemes())
 
 
 def _load(scheme: str, target: str) -> Any:

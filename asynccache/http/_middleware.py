@@ -20,7 +20,6 @@ from asynccache.http._coalescing import Flights
 from asynccache.http._exchange import Exchange, Send
 from asynccache.http._fronts import Fronts
 from asynccache.http._production import Attempt
-from asynccache.http._replies import Reply
 from asynccache.http._responses import ResponseCache
 from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.stored import StoredResponse
@@ -124,30 +123,33 @@ class CacheMiddleware:
                 current.reset(token)
 
     async def _http(self, scope: rules.Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
-        if self._public and exchange.method in ("GET", "HEAD") and not exchange.refreshing:
-            reply = await self._before_routing(exchange)
-            if reply is not None:
-                for message in reply.messages():
-                    await send(message)
-                return
+        if self._public and not exchange.refreshing and await self._answered(exchange, send):
+            return
         scope[SCOPE_KEY] = exchange
         token = current.set(exchange)
-        error: BaseException | None = None
         try:
             await self.app(scope, receive, exchange.send)
-        except BaseException as raised:
-            error = raised
+        except BaseException as error:
+            await exchange.close(error)
             raise
+        else:
+            if exchange.open:
+                await exchange.close(None)
         finally:
             current.reset(token)
-            exchange.scope = exchange.pristine  # the other one refers to the exchange: that would be garbage
-            if exchange.open:
-                await exchange.close(error)
+            exchange.scope = exchange.pristine  # the other refers to the exchange: a cycle
 
-    async def _before_routing(self, exchange: Exchange) -> Reply | None:
-        """Return the reply to a request for a URL whose route is known to be public."""
-        known = None if exchange.asked.content else self._public.get(exchange.asked.url)
-        return None if known is None else await exchange.early(*known)
+    async def _answered(self, exchange: Exchange, send: Send) -> bool:
+        """Answer a request for a URL whose route is known to be public, if that is possible."""
+        if exchange.method not in ("GET", "HEAD") or exchange.asked.content:
+            return False
+        known = self._public.get(exchange.asked.url)
+        reply = None if known is None else await exchange.early(*known)
+        if reply is None:
+            return False
+        for message in reply.messages():
+            await send(message)
+        return True
 
     async def _lifespan(self, scope: rules.Scope, receive: Receive, send: Send) -> None:
         if "state" in scope:

@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from asynccache import events
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
@@ -209,10 +210,10 @@ class Production:
             recording, added, public=policy.public, request_time=self._request_time, response_time=now
         )
         names = tuple(sorted({*(vary_names(recording.headers) or ()), *_policy_names(policy)}))
-        entry = responses.response_entry(
-            response, self._attempt.lifetime, self.stamps or (), stopwatch() - self._started
-        )
+        seconds = stopwatch() - self._started
+        entry = responses.response_entry(response, self._attempt.lifetime, self.stamps or (), seconds)
         responses.store.tally.computed += 1
+        responses.store.emit(events.Computed(self.found.key, seconds))
         stored = False
         if self.stamps is not None:
             stored = await responses.fill(

@@ -67,7 +67,7 @@ async def test_age(headers: list[tuple[bytes, bytes]], seconds: float, age: str)
     site.clock.advance(seconds)
     hit = await site.get("/")
 
-    assert miss.all("age") == [value.decode() for name, value in headers]
+    assert miss.all("age") == [value.decode() for _, value in headers]
     assert hit.header("age") == age
 
 
@@ -160,7 +160,7 @@ async def test_cache_status_can_be_switched_off() -> None:
 async def test_clients_are_told_how_long_they_may_keep_it(
     policy: CachePolicy, own: bytes | None, expected: str
 ) -> None:
-    """The application's Cache-Control stands; else client_ttl, else revalidation; public only if the policy is."""
+    """The application's Cache-Control stands; else client_ttl, else revalidation; public by policy."""
     site = Site(Handler(headers=[] if own is None else [(b"cache-control", own)]), policy)
     for _ in range(2):
         assert (await site.get("/")).header("cache-control") == expected
@@ -225,14 +225,14 @@ async def test_a_hit_may_be_changed_by_whoever_is_outside() -> None:
 
 
 async def test_events_tell_what_happened() -> None:
-    """Observers see a miss, what was stored, and a hit with its age."""
+    """Observers see a miss, what it cost, what was stored, and a hit with its age."""
     events = RecordedEvents()
     site = Site(Handler(), POLICY, observers=[events])
     await site.get("/")
     site.clock.advance(3)
     await site.get("/")
 
-    assert [type(event).__name__ for event in events] == ["Miss", "Stored", "Hit"]
+    assert [type(event).__name__ for event in events] == ["Miss", "Computed", "Stored", "Hit"]
     assert [hit.age for hit in events.hits] == [3]
     assert "testserver" not in events.hits[0].key
     assert events.hits[0].key == events.misses[0].key
