@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, cast, overload
 
 from asynccache import events
 from asynccache._engine.entry import COUNTER, MISSING, Entry
-from asynccache._engine.expiry import Lifetime
+from asynccache._engine.expiry import Lifetime, age
 from asynccache._engine.loading import Job
 from asynccache._engine.report import CacheCapabilities, CacheStats
 from asynccache._lifecycle import Lifecycle
@@ -80,10 +80,11 @@ class Cache(Lifecycle):
 
     async def _get_from_store(self, key: str, default: Any, type: Any) -> Any:
         full = self._full(key)
-        entry = await self.entries.find(full)
+        why: dict[str, str] = {}
+        entry = await self.entries.find(full, (), why)
         value = self._fresh_value(entry, type)
         if value is MISSING:
-            self._note_miss(key)
+            self._note_miss(key, why.get(full, "absent" if entry is None else "expired"))
             return default
         return value
 
@@ -93,12 +94,14 @@ class Cache(Lifecycle):
         One round trip where the store can.
         """
         names = self._names(keys)
-        found = await self.entries.find_many([self._prefix + name for name in names])
+        why: dict[str, str] = {}
+        found = await self.entries.find_many([self._prefix + name for name in names], (), why)
         values: dict[str, Any] = {}
         for name in names:
             value = self._fresh_value(found.get(self._prefix + name), type)
             if value is MISSING:
-                self._note_miss(name)
+                full = self._prefix + name
+                self._note_miss(name, why.get(full, "expired" if full in found else "absent"))
             else:
                 values[name] = value
         return values
@@ -352,10 +355,10 @@ class Cache(Lifecycle):
         if value is not MISSING:
             self._tally.hits += 1
             if self._observed:
-                self.entries.emit(events.Hit(entry.key, self._clock() - entry.created))
+                self.entries.emit(events.Hit(entry.key, age(entry, self._clock())))
         return value
 
-    def _note_miss(self, key: str) -> None:
+    def _note_miss(self, key: str, reason: str = "absent") -> None:
         self._tally.misses += 1
         if self._observed:
-            self.entries.emit(events.Miss(self._prefix + key))
+            self.entries.emit(events.Miss(self._prefix + key, reason))

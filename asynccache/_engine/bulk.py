@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from asynccache import events
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.coding import Coder
 from asynccache._engine.entry import MISSING, Entry
@@ -89,7 +90,9 @@ class BulkLoader:
             if not isinstance(values, Mapping):
                 raise ConfigurationError(f"load must return a mapping of keys to values, not {values!r}")
             seconds_each = (stopwatch() - started) / len(keys)
-            store.tally.computed += 1
+            for run in runs:
+                store.tally.computed += 1
+                store.emit(events.Computed(run.key, seconds_each))
             loaded: dict[str, Loaded] = {}
             for name, run, lease in zip(keys, runs, leases, strict=True):
                 if name in values:

@@ -20,7 +20,7 @@ from asynccache import events
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.coding import Coder
 from asynccache._engine.entry import MISSING, Entry
-from asynccache._engine.expiry import Freshness, Lifetime, judge
+from asynccache._engine.expiry import Freshness, Lifetime, age, judge
 from asynccache._engine.runs import Run
 from asynccache._engine.singleflight import SingleFlight
 from asynccache._engine.store import EntryStore, Lease
@@ -81,8 +81,9 @@ class Loader:
             Exception: what the computation raised, if no stale value may stand in for it.
         """
         store = self.store
-        entry = await store.find(job.key, job.tags)
-        reason = "absent"
+        why: dict[str, str] = {}
+        entry = await store.find(job.key, job.tags, why)
+        reason = why.get(job.key, "absent")
         fallback: Any = MISSING
         if entry is not None:
             freshness = judge(entry, store.clock(), job.lifetime.beta)
@@ -228,7 +229,7 @@ class Loader:
         tally.hits += 1
         tally.stale_hits += stale
         if self.store.access.observers:
-            self.store.emit(events.Hit(entry.key, self.store.clock() - entry.created, stale))
+            self.store.emit(events.Hit(entry.key, age(entry, self.store.clock()), stale))
 
     def _note_computed(self, key: str, seconds: float, error: str | None = None) -> None:
         self.store.tally.computed += 1

@@ -78,22 +78,28 @@ class EntryStore:
             return None
         return entry
 
-    async def find(self, key: str, tags: Sequence[str] = ()) -> Entry | None:
+    async def find(
+        self, key: str, tags: Sequence[str] = (), why: dict[str, str] | None = None
+    ) -> Entry | None:
         """Return the entry under ``key`` if it is intact and its tags are live. The caller judges freshness.
 
         Args:
             key: Full key.
             tags: Tags the entry is likely to have; their stamps are fetched in the same round trip.
+            why: Takes the reasons for which entries that are there are not returned, by key.
         """
         if self.local is not None:
             return self.peek(key)
-        found = await self.find_many((key,), tags)
+        found = await self.find_many((key,), tags, why)
         return found.get(key)
 
-    async def find_many(self, keys: Sequence[str], tags: Sequence[str] = ()) -> dict[str, Entry]:
+    async def find_many(
+        self, keys: Sequence[str], tags: Sequence[str] = (), why: dict[str, str] | None = None
+    ) -> dict[str, Entry]:
         """Return the live entries among ``keys``."""
         if self.local is not None:
             return {key: entry for key in keys if (entry := self.peek(key)) is not None}
+        why = {} if why is None else why
         likely = self._stamping.likely(tags)
         raw = await self.access.read((*keys, *likely))
         entries: dict[str, Entry] = {}
@@ -101,19 +107,19 @@ class EntryStore:
             if key in raw:
                 entry = self.access.unpack(raw[key], key)
                 if entry is None:
-                    await self._drop_damaged(key)
+                    why[key] = "damaged"
+                    await self.access.delete(
+                        key
+                    )  # or it would be read again and again; a lost race is harmless
                 else:
                     entries[key] = entry
         needed = needed_stamps(entries.values())
         if unread := [key for key in needed if key not in likely]:
             raw |= await self.access.read(unread)
         current = self._stamping.in_data(raw, needed)
-        return {key: entry for key, entry in entries.items() if self.alive(entry, current)}
-
-    async def _drop_damaged(self, key: str) -> None:
-        """Remove what is no entry, so that it is not read again and again. Lost races are harmless here."""
-        self.emit(events.Miss(key, "damaged"))
-        await self.access.delete(key)
+        live = {key: entry for key, entry in entries.items() if self.alive(entry, current)}
+        why.update(dict.fromkeys(entries.keys() - live.keys(), "tag"))
+        return live
 
     # -- writing ------------------------------------------------------------------------------------
 
