@@ -7,10 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import asynccache_fastapi
-import asynccache_starlette
 import fastapi
-from asynccache_starlette import cache_response
 from fastapi import Depends
 from starlette import routing
 from starlette.applications import Starlette
@@ -19,8 +16,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+import asynccache_fastapi
+import asynccache_starlette
 from asynccache import CacheConfig, CachePolicy, HTTPConfig, InMemoryBackend
 from asynccache.testing import FakeClock
+from asynccache_starlette import cache_response
 from tests.http_middleware.asgi_client import Client
 
 __all__ = ["SPELLINGS", "Counting", "Page", "Shop", "Spelling", "configured"]
@@ -29,7 +29,7 @@ Handler = Callable[[Request], Response]
 
 
 class Counting:
-    """A handler that counts its runs; what it answers is up to ``respond``, by default the number of the run."""
+    """A handler that counts its runs; it answers what ``respond`` says, by default the number of the run."""
 
     def __init__(self, respond: Callable[[Request, int], Response] | None = None) -> None:
         self.runs = 0

@@ -1,4 +1,4 @@
-"""What is FastAPI's stays FastAPI's: models, validation, OpenAPI, dependencies, background tasks, lifespan."""
+"""What is FastAPI's stays FastAPI's: models, validation, OpenAPI, dependencies, tasks, lifespan."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 
-import asynccache_fastapi
 import fastapi
 import pytest
-from asynccache_fastapi import CacheDep, cache_response, get_cache
 from fastapi import BackgroundTasks, Depends, Header, HTTPException
 from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.websockets import WebSocket
 
-from asynccache import Cache, CacheConfig, CachePolicy, ConfigurationError
+import asynccache_fastapi
+from asynccache import Cache, CacheConfig, CachePolicy, ConfigurationError, current_cache
+from asynccache.testing import FakeClock
+from asynccache_fastapi import CacheDep, cache_response, get_cache
 from tests.frameworks.framework_apps import configured
 from tests.http_middleware.asgi_client import Client
 
@@ -115,9 +116,13 @@ def documented(app: fastapi.FastAPI, add: Callable[..., Any]) -> dict[str, Any]:
 def test_openapi_is_unchanged_by_caching(make: Any) -> None:
     """The schema is that of the same application without a cache."""
     plain = fastapi.FastAPI()
-    expected = documented(plain, lambda path, policy, endpoint, **more: plain.get(path, **more)(endpoint))
-    app, register = make()
-    assert documented(app, register) == expected
+
+    def register(path: str, _: CachePolicy, endpoint: Callable[..., Any], **more: Any) -> Any:
+        return plain.get(path, **more)(endpoint)
+
+    expected = documented(plain, register)
+    app, registering = make()
+    assert documented(app, registering) == expected
 
 
 @MAKERS
@@ -134,7 +139,7 @@ async def test_depends_run_before_every_hit(make: Any) -> None:
 
     runs: list[str] = []
 
-    async def endpoint(name: str = Depends(user)) -> str:  # noqa: FAST002 - a local name cannot be in an annotation
+    async def endpoint(name: str = Depends(user)) -> str:
         runs.append(name)
         return "same for all users"
 
@@ -190,11 +195,8 @@ async def test_exceptions_of_endpoints_are_fastapis(make: Any) -> None:
     assert len(runs) == 2
 
 
-@MAKERS
-async def test_stale_if_error_covers_endpoints(make: Any) -> None:
+async def test_stale_if_error_covers_endpoints() -> None:
     """An endpoint that raises, or an HTTPException of 5xx, is stood in for; a 4xx is an answer."""
-    from asynccache.testing import FakeClock
-
     clock = FakeClock()
     errors: list[Exception] = []
 
@@ -203,7 +205,6 @@ async def test_stale_if_error_covers_endpoints(make: Any) -> None:
             raise errors.pop()
         return "good"
 
-    del make
     app = asynccache_fastapi.FastAPI(cache=configured(clock))
     app.get("/", cache=CachePolicy(ttl=60, stale_if_error=60))(endpoint)
     async with Client(app) as client:
@@ -224,7 +225,7 @@ async def test_cachedep_and_get_cache_are_the_applications_cache() -> None:
         seen.append(cache)
 
     @app.get("/")
-    async def endpoint(cache: CacheDep, request: Request, _: None = Depends(dependency)) -> str:  # noqa: FAST002 - as above
+    async def endpoint(cache: CacheDep, request: Request, _: None = Depends(dependency)) -> str:
         seen.extend((cache, get_cache(request)))
         return "x"
 
@@ -277,7 +278,8 @@ async def test_tags_are_filled_in_from_converted_arguments(make: Any) -> None:
 @MAKERS
 async def test_a_marked_function_called_by_another_endpoint_is_an_ordinary_function(make: Any) -> None:
     """Its policy is about its own route: another route's response is neither stored nor replaced by it."""
-    app, _ = make()
+    made: tuple[fastapi.FastAPI, Register] = make()
+    app = made[0]
     runs: list[str] = []
 
     @app.get("/item")
@@ -303,8 +305,6 @@ async def test_the_lifespan_of_the_application_is_intact() -> None:
 
     @asynccontextmanager
     async def lifespan(app: fastapi.FastAPI) -> AsyncGenerator[dict[str, str]]:
-        from asynccache import current_cache
-
         log.append(current_cache() is cache)
         yield {"database": "connected"}
         log.append("down")
@@ -380,14 +380,14 @@ def test_classes_and_generators_are_refused() -> None:
         yield 1
 
     for wrong in (Endpoint, stream, lines):
-        with pytest.raises(ConfigurationError, match="function|stream"):
+        with pytest.raises(ConfigurationError, match=r"function|stream"):
             cache_response(ttl=5)(wrong)
 
 
 async def test_a_decorator_in_the_wrong_order_is_reported_at_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Above the route's decorator it has no effect; that is said before the first request, included routers too."""
+    """Above the route's decorator it has no effect; that is said at start, of included routers too."""
     app = fastapi.FastAPI(middleware=[Middleware(asynccache_fastapi.CacheMiddleware, config=configured())])
     router = fastapi.APIRouter()
 

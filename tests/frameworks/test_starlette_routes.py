@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asynccache_starlette import CacheMiddleware, Route, Starlette, cache_response, get_cache
 from starlette import routing
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
@@ -22,6 +21,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.websockets import WebSocket
 
 from asynccache import Cache, CachePolicy, ConfigurationError
+from asynccache_starlette import CacheMiddleware, Route, Starlette, cache_response, get_cache
 from tests.frameworks.framework_apps import configured
 from tests.http_middleware.asgi_client import Client
 
@@ -261,7 +261,7 @@ async def test_a_marked_function_called_by_another_endpoint_is_an_ordinary_funct
         return PlainTextResponse(request.headers["x-user"])
 
     async def outer(request: Request) -> Response:
-        return await inner(request)  # type: ignore[no-any-return]
+        return await inner(request)
 
     app = Starlette(routes=[Route("/outer", outer)], cache=configured())
     async with Client(app) as client:

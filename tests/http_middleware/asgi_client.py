@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["Answer", "Client", "Headers", "Ongoing", "ticks"]
+__all__ = ["Answer", "Client", "Headers", "Ongoing", "ticks", "until"]
 
 Headers = Sequence[tuple[str, str]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -18,6 +18,12 @@ async def ticks(count: int = 20) -> None:
     """Let everything that is ready run ``count`` times."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool], pause: float = 0.0) -> None:
+    """Wait until ``condition`` holds; a test that waits in vain ends by its timeout."""
+    while not condition():  # noqa: ASYNC110 - conditions of any kind, also set by other threads
+        await asyncio.sleep(pause)
 
 
 class Answer:
@@ -114,7 +120,8 @@ class Ongoing:
         while len(self.messages) < count and not self.task.done():
             self._arrived.clear()
             waiting = asyncio.ensure_future(self._arrived.wait())
-            await asyncio.wait({waiting, self.task}, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {waiting, self.task}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
         if len(self.messages) < count:
             await self.task
@@ -205,9 +212,10 @@ class Client:
 
     async def websocket(self, target: str) -> list[dict[str, Any]]:
         """Open a websocket, send one text, and return every message of the application."""
-        scope = self.scope("GET", target) | {"type": "websocket", "scheme": "ws", "subprotocols": []}
+        more: dict[str, Any] = {"type": "websocket", "scheme": "ws", "subprotocols": []}
+        scope = self.scope("GET", target) | more
         del scope["method"]
-        incoming = [
+        incoming: list[dict[str, Any]] = [
             {"type": "websocket.connect"},
             {"type": "websocket.receive", "text": "hello"},
             {"type": "websocket.disconnect", "code": 1000},
@@ -251,8 +259,9 @@ class Client:
     async def _say(self, kind: str) -> dict[str, Any]:
         assert self._lifespan is not None
         self._incoming.put_nowait({"type": kind})
-        reply = asyncio.ensure_future(self._outgoing.get())
-        await asyncio.wait({reply, self._lifespan}, return_when=asyncio.FIRST_COMPLETED)
+        reply: asyncio.Future[dict[str, Any]] = asyncio.ensure_future(self._outgoing.get())
+        both: set[asyncio.Future[Any]] = {reply, self._lifespan}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if reply.done():
             return reply.result()
         reply.cancel()

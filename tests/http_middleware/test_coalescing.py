@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from asynccache import CachePolicy, HTTPConfig, InMemoryBackend
-from asynccache.http._coalescing import Answer as Told, Flights
+from asynccache import BackendError, CachePolicy, GuardConfig, HTTPConfig, InMemoryBackend
 from asynccache._engine.runs import Runs
+from asynccache.http._coalescing import Answer as Told, Flights
 from asynccache.testing import ChaosBackend
-from tests.http_middleware.asgi_client import Ongoing, ticks
+from tests.http_middleware.asgi_client import Ongoing, ticks, until
 from tests.http_middleware.tiny_apps import Handler, Site, respond
 
 POLICY = CachePolicy(ttl=60)
@@ -72,11 +72,9 @@ async def test_a_follower_takes_over_when_the_leader_is_cancelled(store: str) ->
     settings: dict[str, Any] = {"backend": remote()} if store == "remote" else {}
     site = site_with(handler, **settings)
     leader, *followers = [site.start("/") for _ in range(20)]
-    while not handler.runs:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs > 0)
     await cancel(leader)
-    while handler.runs < 2:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs >= 2)
     await cancel(followers[0])
     handler.gate.set()
     answers = await asyncio.gather(*(request.answer() for request in followers[1:]))
@@ -134,8 +132,7 @@ async def test_an_heir_whose_look_up_is_cancelled_passes_it_on() -> None:
     handler.gate.clear()
     site = site_with(handler, backend=chaos, guard=_patient_guard())
     leader, heir, last = [site.start("/") for _ in range(3)]
-    while not handler.runs:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs > 0)
     await ticks()
     chaos.hang()
     leader.task.cancel()
@@ -148,9 +145,7 @@ async def test_an_heir_whose_look_up_is_cancelled_passes_it_on() -> None:
     assert site.at_rest
 
 
-def _patient_guard() -> Any:
-    from asynccache import GuardConfig
-
+def _patient_guard() -> GuardConfig:
     return GuardConfig(timeout=60)
 
 
@@ -165,8 +160,7 @@ async def test_when_the_leader_raises_all_go_ahead() -> None:
     handler.error = None
     gate, handler.gate = handler.gate, asyncio.Event()
     gate.set()
-    while handler.runs < 10:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs >= 10)
     handler.gate.set()
     with pytest.raises(OSError, match="database"):
         await leader.answer()
@@ -184,17 +178,14 @@ async def test_an_uncacheable_response_lets_all_go_in_parallel(store: str) -> No
     settings: dict[str, Any] = {"backend": remote()} if store == "remote" else {}
     site = site_with(handler, **settings)
     leader, *followers = [site.start("/") for _ in range(10)]
-    while not handler.runs:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs > 0)
     await ticks()
     gate, handler.gate = handler.gate, asyncio.Event()
     gate.set()
     await leader.answer()
-    while handler.runs < 10:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs >= 10)
     late = site.start("/")
-    while handler.runs < 11:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs >= 11)
     handler.gate.set()
     texts = [(await request.answer()).text for request in (*followers, late)]
 
@@ -234,8 +225,7 @@ async def test_followers_of_a_slow_leader_go_ahead_after_coalesce_timeout(store:
     settings: dict[str, Any] = {"backend": remote()} if store == "remote" else {}
     site = site_with(handler, http=HTTPConfig(coalesce_timeout=0.01), **settings)
     leader = site.start("/")
-    while not handler.runs:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs > 0)
     gate, handler.gate = handler.gate, asyncio.Event()
     handler.gate.set()
     answers = await site.client.gather(3, "/")
@@ -283,7 +273,7 @@ async def test_users_and_variants_never_share_a_run() -> None:
     runs: list[Any] = []
     gate = asyncio.Event()
 
-    def user(scope: Any) -> bytes:
+    def user(scope: Any) -> Any:
         return dict(scope["headers"])[b"x-user"]
 
     site = site_with(app, CachePolicy(ttl=60, vary_on=user))
@@ -300,7 +290,7 @@ async def test_users_and_variants_never_share_a_run() -> None:
 
 
 async def test_a_leader_whose_client_is_gone_hands_over() -> None:
-    """A ``send`` that fails says that one client left, not that the handler failed: one follower takes over."""
+    """A ``send`` that fails is one client leaving, not the handler failing: one follower takes over."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         runs.append(scope)
@@ -384,16 +374,13 @@ async def test_random_cancellation_harms_nobody_else(store: str, seed: int) -> N
 
 
 async def test_leads_are_given_up_when_the_store_fails() -> None:
-    """``fail_open=False``: a store that fails while a follower takes over is an error, not a wait for ever."""
-    from asynccache import BackendError
-
+    """``fail_open=False``: a store that fails while a follower takes over is an error, not a wait."""
     chaos = remote()
     handler = Handler()
     handler.gate.clear()
     site = site_with(handler, backend=chaos, fail_open=False)
     leader, heir = site.start("/"), site.start("/")
-    while not handler.runs:
-        await asyncio.sleep(0)
+    await until(lambda: handler.runs > 0)
     await ticks()
     chaos.fail()
     await cancel(leader)

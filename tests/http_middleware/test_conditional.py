@@ -40,7 +40,7 @@ OTHERS = ['"other"', "own", '"own', '"Own"', "", '"a", *', 'w/"own"', '"own"x']
 @pytest.mark.parametrize("stored", [True, False], ids=["hit", "miss"])
 @pytest.mark.parametrize("value", MATCHING)
 async def test_304_where_the_client_has_it(stored: bool, value: str) -> None:
-    """If-None-Match, alone or in a list, weak or ``*``, matches whether the response was stored before or not."""
+    """If-None-Match, alone, in a list, weak or ``*``, matches whether the response was stored or not."""
     site = Site(handler := Handler(headers=OWN), POLICY)
     if stored:
         await site.get("/")
@@ -139,7 +139,7 @@ async def test_what_is_not_stored_is_not_made_a_304() -> None:
 
 
 async def test_304s_of_the_application_pass() -> None:
-    """An application that answers conditions itself is left to it, and its 304 is not stored as the answer."""
+    """An application that answers conditions itself is left to it, and its 304 is not stored."""
     handler = Handler(status=304, body="")
     site = Site(handler, POLICY)
     assert (await site.get("/", [("if-none-match", '"x"')])).status == 304

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from asynccache import BackendError, CachePolicy, GuardConfig, InMemoryBackend
+from asynccache.events import Failed
 from asynccache.http import MarkedApp
 from asynccache.testing import ChaosBackend, RecordedEvents
-from asynccache.events import Failed
-from tests.http_middleware.tiny_apps import Handler, Site, by_path
+from tests.http_middleware.tiny_apps import Handler, Site, by_path, respond
 
 POLICY = CachePolicy(ttl=60, tags=("t",))
 VARYING = [(b"vary", b"x-a")]
@@ -67,8 +67,6 @@ async def test_a_flaky_store_never_gives_a_wrong_answer(rate: float) -> None:
     chaos = ChaosBackend(InMemoryBackend(), error_rate=rate, corrupt_rate=rate / 2, seed=3)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        from tests.http_middleware.tiny_apps import respond
-
         await respond(send, scope["raw_path"] + b"?" + scope["query_string"])
 
     site = Site(app, POLICY, backend=chaos, guard=GuardConfig(breaker_failures=10**6))

@@ -1,4 +1,4 @@
-"""What is invalidated while a response is being produced is neither stored nor shared with who asks afterwards."""
+"""What is invalidated while it is being produced is neither stored nor shared with who asks afterwards."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def site_with(handler: Handler, store: str, policy: CachePolicy) -> Site:
 async def test_an_invalidation_during_a_run(
     invalidate: Callable[[Site], Awaitable[None]], varying: bool, store: str
 ) -> None:
-    """Its response goes to those who asked before; who asks after the invalidation gets a run begun after it."""
+    """Its response goes to those who asked before; who asks afterwards gets a run begun afterwards."""
     handler = Handler(headers=[(b"vary", b"x-a")] if varying else [])
     site = site_with(handler, store, POLICY)
     if varying:

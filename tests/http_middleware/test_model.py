@@ -44,7 +44,7 @@ class World:
             ttl=TTL,
             stale_while_revalidate=stale,
             tags=("all",),
-            vary_on=lambda scope: fields(scope)["x-user"],
+            vary_on=user_of,
         )
         marked = MarkedApp(self.handle, policy)
 
@@ -81,7 +81,7 @@ class World:
             self.check(answer, url, user, language, epoch, began)
 
     def check(self, answer: Answer, url: str, user: str, language: str, epoch: int, asked: float) -> None:
-        """What was answered was produced for the same URL, user and variant, is not too old, nor invalidated."""
+        """It was produced for the same URL, user and variant, is not too old, and not invalidated."""
         made = self.produced[int(answer.text)]
         assert (made.url, made.user) == (url, user)
         assert url != "/v" or made.language == language
@@ -111,6 +111,10 @@ def fields(scope: Any) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in scope["headers"]}
 
 
+def user_of(scope: Any) -> str:
+    return fields(scope)["x-user"]
+
+
 def target(scope: Any) -> str:
     query = scope["query_string"].decode()
     return str(scope["path"]) + (f"?{query}" if query else "")
@@ -131,7 +135,7 @@ actions = st.one_of(
 @settings(max_examples=60, deadline=None)
 @given(history=st.lists(actions, max_size=30))
 def test_every_answer_is_one_that_was_due(history: list[tuple[Any, ...]], remote: bool, stale: float) -> None:
-    """In any history, an answer was made for the same URL, user and variant, in time, and not before a write."""
+    """An answer was made for the same URL, user and variant, in time, and not before a write."""
 
     async def play() -> None:
         world = World(remote=remote, stale=stale)

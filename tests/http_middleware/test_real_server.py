@@ -12,6 +12,7 @@ import uvicorn
 
 from asynccache import CacheConfig, CachePolicy, HTTPConfig
 from asynccache.http import CacheMiddleware, MarkedApp
+from tests.http_middleware.asgi_client import until
 from tests.http_middleware.tiny_apps import respond
 
 
@@ -40,8 +41,7 @@ class Server:
         self.runs.append(scope["path"])
         body = f"run {len(self.runs)}".encode()
         self.arrived.set()
-        while not self.gate.is_set():
-            await asyncio.sleep(0.001)
+        await until(self.gate.is_set, 0.001)
         await respond(send, body)
 
     @property
@@ -145,15 +145,12 @@ async def test_the_leaders_client_leaves_and_the_followers_are_answered(server: 
     _, leader = await asyncio.open_connection("127.0.0.1", server.port)
     leader.write(request())
     await leader.drain()
-    while not server.arrived.is_set():
-        await asyncio.sleep(0.001)
+    await until(server.arrived.is_set, 0.001)
     followers = [asyncio.ensure_future(ask(server, request())) for _ in range(10)]
-    while len(server.uvicorn.server_state.connections) < 11:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(server.uvicorn.server_state.connections) >= 11, 0.001)
     leader.close()
     await leader.wait_closed()
-    while len(server.uvicorn.server_state.connections) > 10:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(server.uvicorn.server_state.connections) <= 10, 0.001)
     server.gate.set()
     replies = await asyncio.gather(*followers)
 
@@ -165,8 +162,7 @@ async def test_fifty_simultaneous_misses(server: Server) -> None:
     """Fifty connections, one run."""
     server.gate.clear()
     asked = [asyncio.ensure_future(ask(server, request())) for _ in range(50)]
-    while not server.arrived.is_set():
-        await asyncio.sleep(0.001)
+    await until(server.arrived.is_set, 0.001)
     server.gate.set()
     replies = await asyncio.gather(*asked)
     assert {(reply.status, reply.body) for reply in replies} == {(200, b"run 1")}
@@ -183,12 +179,12 @@ async def test_two_host_headers(server: Server) -> None:
 
 
 async def test_absolute_form_targets_poison_nothing(server: Server) -> None:
-    """``GET http://evil.test/x`` with our Host is stored for nobody who asks for ``/x`` at evil.test or for another path."""
+    """What ``GET http://evil.test/x`` with our Host gets answers nobody at evil.test, nor another path."""
     await ask(server, request("http://evil.test/x"))
     runs = len(server.runs)
     assert (await ask(server, request("/x", host="evil.test"))).body == f"run {runs + 1}".encode()
     ours = await ask(server, request("/x"))
-    seen = {path for path in server.runs}
+    seen = set(server.runs)
     assert ours.status == 200
     assert seen <= {"/x", "http://evil.test/x"}
     if "http://evil.test/x" in seen:

@@ -149,7 +149,7 @@ async def test_an_exception_in_the_middle_stores_nothing(framed: bool) -> None:
 async def test_other_messages_pass_in_their_place() -> None:
     """Early hints and extensions unknown to the cache are not held back nor reordered."""
     hint = {"type": "http.response.early_hint", "links": [b"</a>"]}
-    debug = {"type": "http.response.debug", "info": {}}
+    debug: dict[str, Any] = {"type": "http.response.debug", "info": {}}
     app = sending(hint, head((b"content-length", b"1")), debug, body(b"x"))
     site = Site(app, POLICY)
     answer = await site.get("/")
@@ -168,12 +168,6 @@ async def test_messages_of_the_application_are_not_changed() -> None:
         await site.get("/")
         site.clock.advance(1)
     assert (start, rest) == (head((b"content-length", b"1")), body(b"x"))
-
-
-class Chunk(bytes):
-    """Bytes that can be watched."""
-
-    __slots__ = ("__weakref__",) if False else ()
 
 
 async def test_an_uncacheable_stream_is_not_copied() -> None:
