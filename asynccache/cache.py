@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, cast, overload
 
 from asynccache import events
 from asynccache._engine.entry import COUNTER, MISSING, Entry
-from asynccache._engine.expiry import Lifetime, age
+from asynccache._engine.expiry import Lifetime, age, is_fresh
 from asynccache._engine.loading import Job
 from asynccache._engine.report import CacheCapabilities, CacheStats
 from asynccache._lifecycle import Lifecycle
@@ -109,7 +109,7 @@ class Cache(Lifecycle):
     async def exists(self, key: str) -> bool:
         """Return True if ``key`` holds a value that `get` would return."""
         entry = await self.entries.find(self._full(key))
-        return entry is not None and self._clock() < entry.fresh_until
+        return entry is not None and is_fresh(entry, self._clock())
 
     async def ttl(self, key: str) -> float | None:
         """Return the seconds ``key`` has left; None if it never expires or is not there (see `exists`).
@@ -117,10 +117,10 @@ class Cache(Lifecycle):
         None also for a plain number: so that stores can count with it, it carries no end of its own.
         """
         entry = await self.entries.find(self._full(key))
-        if entry is None or entry.codec == COUNTER:
+        if entry is None or entry.codec == COUNTER or not is_fresh(entry, self._clock()):
             return None
         left = entry.fresh_until - self._clock()
-        return left if 0 < left < float("inf") else None
+        return left if left < float("inf") else None
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -349,7 +349,7 @@ class Cache(Lifecycle):
         return self.coder.entry(full, value, life, stamps)
 
     def _fresh_value(self, entry: Entry | None, type: Any) -> Any:
-        if entry is None or not entry.created - 60 <= self._clock() < entry.fresh_until:
+        if entry is None or not is_fresh(entry, self._clock()):
             return MISSING
         value = self.coder.value_of(entry, type)
         if value is not MISSING:

@@ -883,6 +883,8 @@ async def test_the_memo_serves_nothing_that_is_gone(how: str, tagged: bool, cloc
     """Whatever ends a value ends it in the memo, at once."""
     if not tagged and ("tag" in how or how in {"softly", "stamp lost"}):
         pytest.skip("nothing to invalidate")
+    if not tagged and how == "stepped back":
+        pytest.skip("a plain number has no header that tells when it was made; see test_cache for what has")
     cache = local(clock)
     source = {1: 1}
     function = squared(cache, source, ttl=60, **({"tags": ["all", "one:{n}"]} if tagged else {}))

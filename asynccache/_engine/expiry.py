@@ -20,7 +20,7 @@ from typing import Final
 from asynccache._engine.entry import Entry
 from asynccache.policy import CachePolicy, Default, seconds
 
-__all__ = ["CLOCK_TOLERANCE", "Freshness", "Lifetime", "age", "judge", "store_ttl"]
+__all__ = ["CLOCK_TOLERANCE", "Freshness", "Lifetime", "age", "is_fresh", "judge", "store_ttl"]
 
 CLOCK_TOLERANCE: Final = 60.0
 """Seconds by which the clocks of two machines may differ.
@@ -82,6 +82,11 @@ def judge(entry: Entry, now: float, beta: float = 0.0, draw: Callable[[], float]
     if now < entry.error_until:
         return Freshness.ERROR_ONLY
     return Freshness.DEAD
+
+
+def is_fresh(entry: Entry, now: float) -> bool:
+    """Return whether ``entry`` may be served as it is."""
+    return judge(entry, now) is Freshness.FRESH
 
 
 def age(entry: Entry, now: float) -> float:

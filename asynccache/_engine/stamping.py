@@ -108,7 +108,14 @@ class Stamping:
             return stamp_in(entry) if planted else None
         if await access.attempt("add", key, access.adding.add(key, data, STAMP_TTL), False):
             return stamp_in(entry)
-        return self._read_from(await access.read((key,)), key)
+        raw = await access.read((key,))
+        stamp = self._read_from(raw, key)
+        if stamp is not None or key not in raw:
+            return stamp
+        # Damaged, or sealed with a key that is gone: whatever carries it is dead, and the next must not be.
+        await access.delete(key)
+        planted = await access.attempt("add", key, access.adding.add(key, data, STAMP_TTL), False)
+        return stamp_in(entry) if planted else None
 
     async def _renew(self, keys: Iterable[str]) -> None:
         """Keep the stamps for longer.

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from asynccache import events
 from asynccache._engine.access import Access
 from asynccache._engine.entry import COUNTER, Entry
-from asynccache._engine.expiry import Lifetime, store_ttl
+from asynccache._engine.expiry import Lifetime, is_fresh, store_ttl
 from asynccache._engine.runs import Run, settled
 from asynccache._engine.stamping import Stamping
 from asynccache._engine.tags import stamp_keys
@@ -225,7 +225,7 @@ class EntryStore:
 
     async def _usable(self, key: str) -> bool:
         entry = await self.find(key)
-        return entry is not None and self.clock() < entry.fresh_until
+        return entry is not None and is_fresh(entry, self.clock())
 
     async def _replace_dead(self, entry: Entry) -> bool:
         """Store ``entry`` in place of one that the store still holds although it is of no use to anyone.
@@ -271,13 +271,13 @@ class EntryStore:
             lease = await self.acquire(key)
             entry = await self.find(key)
             now = self.clock()
-            if entry is not None and now < entry.fresh_until and entry.codec != COUNTER:
+            if entry is not None and is_fresh(entry, now) and entry.codec != COUNTER:
                 spans = lifetime.spans(now)
                 renewed = Entry(
                     key, entry.payload, entry.codec, now, *spans, entry.compute_time, entry.stamps
                 )
                 return await self.fill(renewed, run, lease)
-            if entry is None or now >= entry.fresh_until:
+            if entry is None or not is_fresh(entry, now):
                 return False
         finally:
             self.runs.end(run)
