@@ -35,9 +35,11 @@ class Ghosts:
         now = additions >> self._shift & _AGES
         at = digest & self._mask
         slots = self._slots
-        first, second = slots[at], slots[at + 1]
-        if first and (not second or (now - first & _AGES) < (now - second & _AGES)):
-            at += 1
+        first = slots[at]
+        if first:
+            second = slots[at + 1]
+            if not second or (now - first & _AGES) < (now - second & _AGES):
+                at += 1
         slots[at] = (digest >> 40 & _AGES | 1) << 16 | now
 
     def pop(self, digest: int, age: int) -> bool:

@@ -73,8 +73,8 @@ class Holding:
             sweeper.tidy(now)
         if not table.add(entry):
             return False
-        if expires < inf:
-            sweeper.note(entry, expires, now)
+        if expires < inf and wheel.push(entry, expires, now):
+            sweeper.wake(now)
         return True
 
     def _delete(self, key: str, now: float) -> bool:

@@ -284,7 +284,8 @@ class S3FIFO:
 
     def _evict(self) -> None:
         """Remove one entry; there is at least one."""
-        for chances in range(_CHANCES, -1, -1):
+        chances = _CHANCES
+        while True:
             small = self._small_entries
             if (
                 small * 10 >= self.max_entries
@@ -294,15 +295,14 @@ class S3FIFO:
                 if entry.hits < _PROMOTED or not chances:
                     self._ghosts.add(hash(entry.key))
                     return self._drop(entry)
-                self._small_entries -= 1
+                self._small_entries = small - 1
                 self._small_bytes -= cost(entry)
                 entry.hits = MAIN
-            else:
-                entry = self._main.pop()
-                if entry is None:
-                    continue
+                self._main.push(entry)
+            elif (entry := self._main.pop()) is not None:
                 if entry.hits == MAIN or not chances:
                     return self._drop(entry)
                 entry.hits -= 2
-            self._main.push(entry)
-        return None
+                self._main.push(entry)
+            if chances:
+                chances -= 1

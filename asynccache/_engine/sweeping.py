@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, TimerHandle, get_running_loop
 from collections.abc import Callable
+from math import inf
 from typing import Final
 from weakref import ReferenceType, ref
 
 from asynccache._engine.clock import Clock
-from asynccache._engine.entry import Entry
 from asynccache._engine.s3fifo import S3FIFO
 from asynccache._engine.wheel import ExpiryWheel
 
@@ -29,25 +29,24 @@ class Sweeper:
     so it asks only when an entry expires in another second than the one before it.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_loop", "_table", "_timer", "wheel")
+    __slots__ = ("__weakref__", "_clock", "_loop", "_table", "_timer", "_until", "wheel")
 
     def __init__(self, table: S3FIFO, clock: Clock) -> None:
         self._table = table
         self._clock = clock
         self._timer: TimerHandle | None = None
         self._loop: AbstractEventLoop | None = None
+        self._until = inf  # what the timer waits for
         self.wheel = ExpiryWheel()
 
-    def note(self, entry: Entry, expires: float, now: float) -> None:
-        """See to it that ``entry`` leaves soon after ``expires``."""
-        before = self.wheel.due
-        if self.wheel.push(entry, expires, now):
-            try:
-                loop = get_running_loop()
-            except RuntimeError:
-                return
-            if loop is not self._loop or self.wheel.due < before:
-                self._arm(loop, now)
+    def wake(self, now: float) -> None:
+        """See to it that a timer of the running loop waits for what is due first, after a ``wheel.push``."""
+        try:
+            loop = get_running_loop()
+        except RuntimeError:
+            return
+        if loop is not self._loop or self.wheel.due < self._until:
+            self._arm(loop, now)
 
     def tidy(self, now: float) -> None:
         """Remove a few of the expired and of the references to the dead: no timer is needed then."""
@@ -88,7 +87,7 @@ class Sweeper:
         if not self.wheel.size:
             return
         nap = 0.0 if due <= now else min(max(due - now, _SHORTEST_NAP), _LONGEST_NAP)
-        self._loop = loop
+        self._loop, self._until = loop, due
         # Only a weak reference: a store nobody uses any more must not live until its entries expire.
         self._timer = loop.call_later(nap, _ticker(ref(self)), loop)
 

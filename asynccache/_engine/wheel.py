@@ -33,7 +33,7 @@ class ExpiryWheel:
         self._leave()
 
     def push(self, entry: Entry, expires: float, now: float) -> bool:
-        """Note that ``entry`` is useless from ``expires`` on; True if not where the last one went."""
+        """Note that ``entry`` is useless from ``expires`` on; True if not in the bucket of the last one."""
         self.size += 1
         # Most entries expire in the same second as the one before them.
         if self._begin <= expires < self._end and now <= self._latest:

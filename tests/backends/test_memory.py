@@ -235,6 +235,44 @@ async def test_writing_sweeps_what_expired(store: InMemoryBackend, clock: Clock)
     assert size(store) == 1
 
 
+async def test_bytes_renewed_in_place_live_as_long_as_the_last_one(
+    store: InMemoryBackend, clock: Clock
+) -> None:
+    """Written again and again with a later end, or a sooner one: that end counts, and then it leaves."""
+    for _ in range(5):
+        await store.set("k", b"%d" % clock.now, 10)
+        clock.now += 5
+    assert store._sweeper.wheel.size == 1
+    assert await store.get("k") == b"1020"
+    await store.set("other", b"v")
+    assert await store.get("k") == b"1020"
+    await store.set("k", b"short", 2)
+    assert await store.get("k") == b"short"
+    clock.now += 2
+    assert await store.get("k") is None
+    await store.set("k", b"again", 10)
+    clock.now += 100
+    for _ in range(4):  # a bucket each
+        await store.set("other", b"v")
+
+    assert size(store) == 1
+    assert store._table.timed == store._sweeper.wheel.size == 0
+
+
+async def test_a_later_end_than_the_wheel_knew(store: InMemoryBackend, clock: Clock) -> None:
+    """What the wheel still lists under its old end is listed anew, not lost, when that comes."""
+    await store.set("k", b"v", 10)
+    await store.set("k", b"v", 1000)
+    clock.now += 20
+    await store.set("other", b"v")
+    assert await store.get("k") == b"v"
+    clock.now += 1100
+    for _ in range(2):
+        await store.set("other", b"v")
+
+    assert size(store) == 1
+
+
 async def test_the_timer_sweeps_while_nobody_writes(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a loop runs and time is up, everything expired goes, slice by slice."""
     monkeypatch.setattr("asynccache._engine.sweeping._SHORTEST_NAP", 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -11,6 +12,7 @@ from asynccache._engine.entry import Entry
 from asynccache._engine.ghosts import Ghosts
 from asynccache._engine.refqueue import DEAD, RefQueue
 from asynccache._engine.s3fifo import MAIN, S3FIFO, SMALL, USED, cost
+from asynccache.errors import InvalidKeyError
 
 
 def entry(key: str, size: int = 10, until: float = inf) -> Entry:
@@ -241,3 +243,92 @@ def test_sweeping_all_around_drops_every_dead_one(number: int) -> None:
         rounds += queue.sweep()
 
     assert queue.size == number - len(entries[::3])
+
+
+def test_growing_up_moves_everything_and_loses_nothing() -> None:
+    """While entries move from the one dict to the shards, and after, every one is found exactly once."""
+    table = S3FIFO(2**27)
+    for i in range(8192):
+        table.add(entry(f"k{i}"))
+    assert len(table.young) == 8190
+    table.add(entry("k5", 20))  # replaced where it is
+    table.remove(table.find("k6") or entry(""))
+    for i in range(8192, 13_000):
+        table.add(entry(f"k{i}"))
+        if not i % 500:
+            check_books(table)
+
+    assert not table.young
+    assert all((table.find(f"k{i}") is not None) == (i != 6) for i in range(13_000))
+    assert len(table.shards) == table.mask + 1 == 256
+    for part in list(table.parts()):
+        for each in list(part.values()):
+            table.remove(each)
+    table.forget()
+    table.add(entry("k"))
+    assert list(table.young) == ["k"]
+
+
+def test_one_more_use_is_enough_to_stay() -> None:
+    """What is used once after it was written outlives any scan."""
+    table = S3FIFO(2**20, 100)
+    table.add(entry("used"))
+    use(table, "used")
+    for i in range(500):
+        table.add(entry(f"scan{i}"))
+
+    assert table.find("used")
+
+
+def test_renewing_in_place() -> None:
+    """A later end and other contents are written into the entry; anything else is left to a replacement."""
+    table = S3FIFO(8000)
+    timed = Entry("k", b"v", "", 0.0, 10.0, -inf, -inf)
+    lasting = entry("l")
+    table.add(timed)
+    table.add(lasting)
+    assert table.renew(timed, b"other", 11.0)
+    assert (timed.payload, timed.expires) == (b"other", 11.0)
+    check_books(table)
+
+    assert not table.renew(timed, b"sooner", 10.5)
+    assert not table.renew(timed, b"for ever", inf)
+    assert not table.renew(lasting, b"not for ever", 5.0)
+    assert table.renew(lasting, b"still", inf)
+    assert not table.renew(timed, bytes(1500), 11.0)
+    assert timed.payload == b"other"
+    check_books(table)
+
+
+def test_two_ghosts_share_a_place() -> None:
+    """Of keys that fall on one place the two that left last are remembered."""
+    ghosts = Ghosts(16)
+    first, second, third = (number << 40 for number in (2, 4, 6))
+    ghosts.add(first)
+    ghosts.add(second)
+    assert ghosts.pop(first, 16)
+    ghosts.add(first)
+    ghosts.add(third)
+
+    assert not ghosts.pop(second, 16)
+    assert ghosts.pop(first, 16)
+    assert ghosts.pop(third, 16)
+
+
+def test_a_huge_bound_costs_nothing() -> None:
+    """What a table takes at the start is for what may reasonably come, not for what is allowed."""
+    table = S3FIFO(2**50)
+
+    assert len(table.shards) <= 1024
+    assert table.add(entry("k"))
+
+
+@pytest.mark.parametrize("key,error", [("", InvalidKeyError), ("\ud800", InvalidKeyError), (b"k", TypeError)])
+def test_a_wrong_key_is_refused(key: Any, error: type[Exception]) -> None:
+    """Before anything is evicted for it."""
+    table = S3FIFO(2**20, 1)
+    table.add(entry("k"))
+    with pytest.raises(error):
+        table.add(entry(key))
+
+    assert table.find("k")

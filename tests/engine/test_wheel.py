@@ -69,3 +69,32 @@ def test_the_dead_are_swept() -> None:
 
     assert wheel.size == 100
     ExpiryWheel().sweep()
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 3000.0), st.floats(0.001, 5000.0)), min_size=1, max_size=60))
+def test_a_bucket_is_shared_only_while_it_is_narrow_enough(steps: list[tuple[float, float]]) -> None:
+    """Whoever comes later with less time left, or when the clock was set back, is not put off either."""
+    wheel = ExpiryWheel()
+    allowed: dict[str, float] = {}
+    for number, (now, left) in enumerate(steps):
+        key = str(number)
+        wheel.push(Entry(key, b"", "", 0.0, now + left, -inf, -inf, hits=SMALL), now + left, now)
+        allowed[key] = now + left + max(1.0, left / 64) + 1e-5
+    assert wheel.size == len(steps)
+    while wheel.due < inf:
+        due = wheel.due
+        for taken in wheel.take(due, 7):
+            assert taken.fresh_until - 1e-6 <= due <= allowed.pop(taken.key)
+
+    assert not allowed
+
+
+def test_what_follows_a_bucket_that_was_emptied() -> None:
+    """After the clock was set back an entry may fall where the last bucket was: it is not lost."""
+    wheel = ExpiryWheel()
+    wheel.push(entry(10.5), 10.5, 0.0)
+    assert len(wheel.take(20.0, 9)) == 1
+    assert wheel.take(20.0, 9) == []
+    assert wheel.push(entry(10.5), 10.5, 0.0)
+
+    assert wheel.due == 11
