@@ -1081,3 +1081,18 @@ async def test_many_ask_at_once_and_the_handler_runs_once(spelling: Spelling, pu
 
     assert {answer.text for answer in answers} == {"run 1"}
     assert handler.runs == 1
+
+
+async def test_policy_flip_to_vary_on_does_not_serve_the_old_entry(spelling: Spelling) -> None:
+    """What was stored for all before users were told apart is not served to any of them."""
+    clock = FakeClock()
+    backend = Outliving(clock=clock)
+    handler = Counting(echo)
+    texts: list[str] = []
+    for policy in (CachePolicy(ttl=60, cookies=()), CachePolicy(ttl=60, vary_on=authorization)):
+        serving = spelling.serve([page(handler, policy)], clock=clock, backend=backend)
+        async with serving as client:
+            sent = (NOBODY,) if policy.vary_on is None else (ALICE, BOB, ALICE)
+            texts += [(await client.get("/page", headers)).text for headers in sent]
+
+    assert texts == ["1: None None", "2: Bearer alice None", "3: Bearer bob None", "2: Bearer alice None"]

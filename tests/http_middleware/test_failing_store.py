@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asynccache import BackendError, CachePolicy, GuardConfig, InMemoryBackend
+from asynccache import BackendError, BackendUnavailableError, CachePolicy, GuardConfig, InMemoryBackend
 from asynccache.events import Failed
 from asynccache.http import MarkedApp
 from asynccache.testing import ChaosBackend, RecordedEvents
@@ -131,3 +131,36 @@ async def test_damaged_entries_are_misses() -> None:
         assert answer.status == 200
         assert not answer.hit
     assert (await site.get("/")).hit
+
+
+class Forgetful:
+    """A store that cannot keep what tags need."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, bytes] = {}
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the bytes under ``key``."""
+        self._refuse(key)
+        return self.data.get(key)
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        """Store ``value``."""
+        self._refuse(key)
+        self.data[key] = value
+
+    async def delete(self, key: str) -> bool:
+        """Remove ``key``."""
+        return self.data.pop(key, None) is not None
+
+    def _refuse(self, key: str) -> None:
+        if "#t" in key:
+            raise BackendUnavailableError("no such shard", backend="forgetful", key=key)
+
+
+async def test_what_its_tags_cannot_reach_is_not_stored() -> None:
+    """Where the store cannot tell the state of a tag, an invalidation would miss the response."""
+    site = Site(Handler(), POLICY, backend=Forgetful(), guard=GuardConfig(breaker_failures=10**6))
+    for run in (1, 2, 3):
+        answer = await site.get("/")
+        assert (answer.text, answer.cache_status) == (f"run {run}", "asynccache; fwd=uri-miss")
