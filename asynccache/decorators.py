@@ -263,8 +263,8 @@ def _returned(function: Any, name: str) -> Any:
         return typing.get_type_hints(alone, getattr(function, "__globals__", {})).get("return")
     except NameError as error:
         raise ConfigurationError(
-            f"the return annotation of {name} cannot be resolved ({error}): values are decoded to it, so it must"
-            " mean something at run time"
+            f"the return annotation of {name} cannot be resolved ({error}): values are decoded to it, "
+            "so it must mean something at run time"
         ) from error
 
 

@@ -18,13 +18,14 @@ its callers and is not retried.
 from __future__ import annotations
 
 import asyncio
-from asyncio import AbstractEventLoop, CancelledError, Future, Task
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from asyncio import CancelledError, Future
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from asynccache._engine.perloop import PerLoop
 from asynccache._engine.raising import fail
+from asynccache._engine.turns import Lane, Reads, Set, Write
 from asynccache._engine.wrapping import Wrapper, owns_its_io
 from asynccache.errors import ConfigurationError
 from asynccache.protocols import BackendHealth, CacheBackendProtocol, SupportsLifecycle, SupportsMany
@@ -34,85 +35,6 @@ __all__ = ["Batched"]
 T = TypeVar("T")
 Keys = set[str]
 _CLOSING_SECONDS: Final = 5.0
-
-
-class _Reads:
-    """The gets of one turn."""
-
-    __slots__ = ("callers", "keys")
-
-    def __init__(self) -> None:
-        self.keys: dict[str, None] = {}
-        self.callers: list[Future[dict[str, bytes]]] = []
-
-
-class _Write:
-    """A write of one or more keys that has not ended yet."""
-
-    __slots__ = ("next", "over")
-
-    def __init__(self) -> None:
-        self.over = False
-        self.next: list[Future[None]] = []  # those who want to write the same keys
-
-
-class _Set(_Write):
-    __slots__ = ("callers", "key", "sent", "ttl", "value")
-
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self.sent = False  # until then its value may be replaced
-        self.key = key
-        self.value = b""
-        self.ttl: float | None = None
-        self.callers: list[Future[bool]] = []
-
-
-class _Lane:
-    """What belongs to one event loop."""
-
-    __slots__ = ("loop", "reads", "sets", "tasks", "under_way", "writes")
-
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        self.loop = loop
-        self.under_way = 0  # requests sent straight through or in batches
-        self.reads: _Reads | None = None  # to be sent
-        self.sets: list[_Set] = []  # to be sent
-        self.writes: dict[str, _Write] = {}  # by key: to be sent, or sent
-        self.tasks: dict[Task[None], Callable[[], None]] = {}
-
-    def own(self, work: Coroutine[Any, Any, None], lost: Callable[[], None]) -> None:
-        """Run ``work`` in a task; do ``lost`` if it is cancelled, perhaps before its first step."""
-        # The constructor, not `create_task`: a batch must not start before this turn is over, not even
-        # where the application made tasks eager.
-        task = Task(work, loop=self.loop)
-        self.tasks[task] = lost
-        task.add_done_callback(self._done)
-
-    def _done(self, task: Task[None]) -> None:
-        lost = self.tasks.pop(task)
-        if task.cancelled():
-            lost()
-
-    async def after(self, write: _Write) -> None:
-        """Wait until ``write`` is over."""
-        if not write.over:
-            turn: Future[None] = self.loop.create_future()
-            write.next.append(turn)
-            await turn
-
-    def end(self, write: _Write, keys: Iterable[str]) -> None:
-        """Let those go ahead who wait to write ``keys``.
-
-        Before the callers of ``write`` hear of its end, or their next one would go first, for ever.
-        """
-        write.over = True
-        for key in keys:
-            if self.writes.get(key) is write:
-                del self.writes[key]
-        for turn in write.next:
-            if not (turn.done() or self.loop.is_closed()):
-                turn.set_result(None)
 
 
 class Batched(Wrapper):
@@ -130,7 +52,7 @@ class Batched(Wrapper):
         self._max_batch = max_batch
         self._direct = owns_its_io(backend)
         self._get = self._inner.get
-        self._lane = PerLoop(_Lane).here
+        self._lane = PerLoop(Lane).here
 
     def __repr__(self) -> str:
         return f"<Batched {self.backend!r}>"
@@ -163,11 +85,11 @@ class Batched(Wrapper):
             merged.update(answer)
         return {key: merged[key] for key in keys if key in merged}
 
-    def _join(self, lane: _Lane, keys: Sequence[str]) -> Future[dict[str, bytes]]:
+    def _join(self, lane: Lane, keys: Sequence[str]) -> Future[dict[str, bytes]]:
         """Add ``keys`` to what is asked next; the answer may hold more than them."""
         reads = lane.reads
         if reads is None or len(reads.keys) + len(keys) > self._max_batch:
-            reads = lane.reads = _Reads()
+            reads = lane.reads = Reads()
             lane.own(self._read(lane, reads), partial(self._lost_reads, lane, reads))
         for key in keys:
             reads.keys[key] = None
@@ -175,7 +97,7 @@ class Batched(Wrapper):
         reads.callers.append(caller)
         return caller
 
-    async def _read(self, lane: _Lane, reads: _Reads) -> None:
+    async def _read(self, lane: Lane, reads: Reads) -> None:
         if lane.reads is reads:
             lane.reads = None
         lane.under_way += 1
@@ -198,7 +120,7 @@ class Batched(Wrapper):
         finally:
             lane.under_way -= 1
 
-    def _lost_reads(self, lane: _Lane, reads: _Reads) -> None:
+    def _lost_reads(self, lane: Lane, reads: Reads) -> None:
         if lane.reads is reads:
             lane.reads = None
         fail(reads.callers, CancelledError())
@@ -213,11 +135,11 @@ class Batched(Wrapper):
         """Store ``value``, together with what other tasks store now; False if the store refuses it."""
         lane = self._lane()
         write = lane.writes.get(key)
-        while write is not None and not (isinstance(write, _Set) and not write.sent):
+        while write is not None and not (isinstance(write, Set) and not write.sent):
             await lane.after(write)
             write = lane.writes.get(key)
         if write is None:
-            write = lane.writes[key] = _Set(key)
+            write = lane.writes[key] = Set(key)
             if not lane.sets:
                 lane.sets = []
                 lane.own(self._flush(lane, lane.sets), partial(self._lost_sets, lane, lane.sets))
@@ -240,10 +162,10 @@ class Batched(Wrapper):
 
         return await self._exclusive(items, write) if items else refused
 
-    async def _flush(self, lane: _Lane, sets: Sequence[_Set]) -> None:
+    async def _flush(self, lane: Lane, sets: Sequence[Set]) -> None:
         """Send the sets of this turn, those of one ttl together."""
         lane.sets = []
-        groups: dict[float | None, list[_Set]] = {}
+        groups: dict[float | None, list[Set]] = {}
         for write in sets:
             write.sent = True
             groups.setdefault(write.ttl, []).append(write)
@@ -252,7 +174,7 @@ class Batched(Wrapper):
             lane.own(self._write(lane, batch), partial(self._lost_sets, lane, batch))
         await self._write(lane, batches[0])
 
-    async def _write(self, lane: _Lane, batch: Sequence[_Set]) -> None:
+    async def _write(self, lane: Lane, batch: Sequence[Set]) -> None:
         callers = [caller for write in batch for caller in write.callers]
         lane.under_way += 1
         try:
@@ -279,7 +201,7 @@ class Batched(Wrapper):
         finally:
             lane.under_way -= 1
 
-    def _lost_sets(self, lane: _Lane, sets: Sequence[_Set]) -> None:
+    def _lost_sets(self, lane: Lane, sets: Sequence[Set]) -> None:
         if lane.sets is sets:
             lane.sets = []
         for write in sets:
@@ -340,7 +262,7 @@ class Batched(Wrapper):
         lane = self._lane()
         while (busy := next((lane.writes[key] for key in keys if key in lane.writes), None)) is not None:
             await lane.after(busy)
-        write = _Write()
+        write = Write()
         for key in keys:
             lane.writes[key] = write
         return await self._owned(call, lambda: lane.end(write, keys))

@@ -96,7 +96,7 @@ class BulkLoader:
             loaded: dict[str, Loaded] = {}
             for name, run, lease in zip(keys, runs, leases, strict=True):
                 if name in values:
-                    value = values[name]
+                    value: Any = values[name]
                     entry = coder.entry_if_possible(run.key, value, lifetime, stamps or (), seconds_each)
                     if entry is not None and stamps is not None:
                         await store.fill(entry, run, lease)

@@ -71,7 +71,7 @@ class Coder:
         return entry
 
     def copy_of(self, key: str, value: Any) -> Entry | None:
-        """Return ``value`` as an entry nobody stores, for further callers to decode; None if they may share it."""
+        """Return ``value`` as an entry nobody stores, for callers to decode; None if they may share it."""
         if is_immutable(value):
             return None
         try:

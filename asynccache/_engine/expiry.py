@@ -90,7 +90,7 @@ def is_fresh(entry: Entry, now: float) -> bool:
 
 
 def age(entry: Entry, now: float) -> float:
-    """Return the seconds since ``entry`` was created; 0 where that is in the future, or not known (a counter)."""
+    """Return the seconds since ``entry`` was created; 0 if that is in the future or not known (a counter)."""
     return max(now - entry.created, 0.0) if entry.created > -inf else 0.0
 
 

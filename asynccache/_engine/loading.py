@@ -53,6 +53,13 @@ class Job:
     store_if: Callable[[Any], bool] | None = None
 
 
+def awaitable(loading: object) -> Awaitable[Any]:
+    """Return what a loader returned; raise `ConfigurationError` if it cannot be awaited."""
+    if not inspect.isawaitable(loading):
+        raise ConfigurationError(f"load must be asynchronous: it returned {type(loading).__name__}")
+    return loading
+
+
 class _Outcome:
     """What a run produced, for everyone who waited for it."""
 
@@ -205,10 +212,7 @@ class Loader:
         stamps = await store.stamps(job.tags)
         started = stopwatch()
         try:
-            loading: object = job.load()
-            if not inspect.isawaitable(loading):
-                raise ConfigurationError(f"load must be asynchronous: it returned {type(loading).__name__}")
-            value: Any = await loading
+            value: Any = await awaitable(job.load())
         except BaseException as error:
             self._note_computed(job.key, stopwatch() - started, type(error).__name__)
             raise

@@ -49,7 +49,7 @@ class Stamping:
         return stamp_keys((*self.generations, *self.keys(tags)))
 
     def alive(self, entry: Entry, current: Callable[[str], str | None] | None = None) -> bool:
-        """Return whether the tags of ``entry`` are live; a softly invalidated one has only its stale windows left.
+        """Return whether the tags of ``entry`` are live; a soft invalidation leaves only its stale windows.
 
         Args:
             entry: The entry.

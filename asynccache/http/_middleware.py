@@ -257,6 +257,8 @@ class CacheMiddleware:
     async def _repeat(self, exchange: Exchange, key: str) -> None:
         scope = dict(exchange.pristine)
         scope["method"] = "GET"
+        if "state" in scope:
+            scope["state"] = dict(scope["state"])
         scope["headers"] = rules.without_conditions(scope["headers"])
         received = False
 
