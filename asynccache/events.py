@@ -29,7 +29,7 @@ class Miss:
 
     key: str
     reason: str = "absent"
-    """``absent``, ``expired``, ``damaged``; for a response what Cache-Status says: ``uri-miss``, ``stale`` …"""
+    """``absent``, ``expired``, ``damaged``; for a response what Cache-Status says: ``uri-miss`` …"""
 
 
 @dataclass(frozen=True, slots=True)

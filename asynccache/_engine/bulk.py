@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from asynccache import events
 from asynccache._engine.clock import stopwatch
@@ -86,13 +86,8 @@ class BulkLoader:
             leases = await asyncio.gather(*(store.acquire(run.key) for run in runs))
             stamps = await store.stamps(tags)
             started = stopwatch()
-            values: Any = await load(list(keys))
-            if not isinstance(values, Mapping):
-                raise ConfigurationError(f"load must return a mapping of keys to values, not {values!r}")
+            values = await self._call(load, runs, list(keys))
             seconds_each = (stopwatch() - started) / len(keys)
-            for run in runs:
-                store.tally.computed += 1
-                store.emit(events.Computed(run.key, seconds_each))
             loaded: dict[str, Loaded] = {}
             for name, run, lease in zip(keys, runs, leases, strict=True):
                 if name in values:
@@ -108,3 +103,21 @@ class BulkLoader:
             await asyncio.gather(
                 *(store.release(run.key, lease) for run, lease in zip(runs, leases, strict=False))
             )
+
+    async def _call(self, load: Load, runs: Sequence[Run], names: list[str]) -> Mapping[str, Any]:
+        """Return what ``load`` returns, and tell of it as if the keys had been computed one by one."""
+        started = stopwatch()
+        error: str | None = None
+        try:
+            values: object = await load(names)
+        except BaseException as raised:
+            error = type(raised).__name__
+            raise
+        finally:
+            seconds_each = (stopwatch() - started) / len(names)
+            for run in runs:
+                self._store.tally.computed += 1
+                self._store.emit(events.Computed(run.key, seconds_each, error))
+        if not isinstance(values, Mapping):
+            raise ConfigurationError(f"load must return a mapping of keys to values, not {values!r}")
+        return cast("Mapping[str, Any]", values)

@@ -16,13 +16,13 @@ from asynccache import events
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Freshness, judge
 from asynccache.http import cache_status, rules
+from asynccache.http._attempt import Attempt
 from asynccache.http._coalescing import Answer, Flight, Shared
-from asynccache.http._production import Attempt, Production
+from asynccache.http._production import Production
 from asynccache.http._recorder import listed
 from asynccache.http._replies import Reply, replay
 from asynccache.http._responses import Found, Wanted
 from asynccache.http._rfc9111.invalidation import SAFE, invalidates
-from asynccache.http._rfc9111.selection import variant_digest
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.policy import CachePolicy
 
@@ -174,7 +174,7 @@ class Exchange:
                 break
             answer = await other.wait(self._middleware.coalesce_timeout)
             if isinstance(answer, Shared):
-                if self._suits(answer, attempt):
+                if attempt.suits(answer):
                     return self._collapsed(answer)
             elif answer is Answer.LEAD:
                 leading = other
@@ -242,7 +242,7 @@ class Exchange:
         if entry is None or response is None:
             self.forward = "vary-miss" if found.vary is not None else "uri-miss"
             return None
-        self.forward = _withheld(attempt, response)
+        self.forward = attempt.withheld(response)
         if self.forward is not None:
             return None
         now = self.cache.entries.clock()
@@ -275,7 +275,7 @@ class Exchange:
         if task is not None:
             await asyncio.wait({task}, timeout=timeout)
         newer = await self._middleware.responses.find(attempt.wanted, attempt.tags)
-        if newer.entry is None or newer.response is None or _withheld(attempt, newer.response) is not None:
+        if newer.entry is None or newer.response is None or attempt.withheld(newer.response) is not None:
             return None
         freshness = judge(newer.entry, self.cache.entries.clock())
         if freshness is Freshness.DEAD:
@@ -317,14 +317,6 @@ class Exchange:
         conditions = self.scope["headers"] if self.asked.conditional else None
         now = self.cache.entries.clock()
         return replay(response, entry, now, member=member, conditions=conditions, head=self.method == "HEAD")
-
-    @staticmethod
-    def _suits(answer: Shared, attempt: Attempt) -> bool:
-        """Whether another request's response is the one this request would get."""
-        mine, others = attempt.wanted, answer.wanted
-        return variant_digest(answer.names, mine.headers, mine.extra) == variant_digest(
-            answer.names, others.headers, others.extra
-        )
 
     def _note_miss(self, key: str) -> None:
         self.cache.entries.tally.misses += 1
@@ -411,10 +403,3 @@ class Exchange:
         production, self._production = self._production, None
         if production is not None:
             await production.abandon(answer)
-
-
-def _withheld(attempt: Attempt, response: StoredResponse) -> cache_status.Forward | None:
-    """Return why a stored response is not for this request, however fresh it is; None if it may be."""
-    if response.public and not attempt.policy.public:
-        return "uri-miss"  # stored under another policy: this one does not say that it is the same for all
-    return "bypass" if attempt.shared_only and not response.shared else None

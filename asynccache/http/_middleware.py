@@ -15,11 +15,11 @@ from asynccache.config import CacheConfig
 from asynccache.defaults import current
 from asynccache.errors import ConfigurationError
 from asynccache.http import rules
+from asynccache.http._attempt import Attempt
 from asynccache.http._bounded import BoundedDict
 from asynccache.http._coalescing import Flights
 from asynccache.http._exchange import Exchange, Send
 from asynccache.http._fronts import Fronts
-from asynccache.http._production import Attempt
 from asynccache.http._responses import ResponseCache
 from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.stored import StoredResponse

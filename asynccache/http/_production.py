@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from asynccache import events
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.entry import Entry
-from asynccache._engine.expiry import Lifetime
 from asynccache._engine.store import Lease
 from asynccache._engine.tags import Stamp
+from asynccache.http._attempt import Attempt
 from asynccache.http._coalescing import Answer, Flight, Shared
 from asynccache.http._recorder import Recording, listed
 from asynccache.http._replies import added_fields, replay, stored_response
-from asynccache.http._responses import Found, Wanted
+from asynccache.http._responses import Found
 from asynccache.http._rfc9111.selection import vary_names
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.storing import is_shared
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from asynccache.http._exchange import Exchange
     from asynccache.http._middleware import CacheMiddleware
 
-__all__ = ["Attempt", "Production"]
+__all__ = ["Production"]
 
 SERVER_ERROR: Final = 500
 _POLL: Final = 0.02
@@ -34,18 +33,6 @@ _POLL: Final = 0.02
 _UNRECORDABLE: Final = frozenset(
     {"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What a request wants from the cache."""
-
-    policy: CachePolicy
-    lifetime: Lifetime
-    wanted: Wanted
-    tags: tuple[str, ...]
-    shared_only: bool
-    """It carries Authorization, so only a response that says itself that it may be shared will do."""
 
 
 class Production:

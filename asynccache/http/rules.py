@@ -104,8 +104,8 @@ def examine(scope: Scope) -> Asked:
             asked.content = asked.content or value != b"0"
         else:
             # Of several lines an application may read the first, the last or all: they must all be harmless.
-            known: bytes = asked.overrides.get(name, value)
-            asked.overrides[name] = value if known == value else b"%b,%b" % (known, value)
+            known = asked.overrides.get(name)
+            asked.overrides[name] = value if known in (None, value) else b"%b,%b" % (known, value)
     if len(hosts) == 1:
         scheme = scope.get("scheme", "http")
         asked.host = _host(hosts[0], scheme)
