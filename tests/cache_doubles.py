@@ -1,4 +1,4 @@
-"""Stand-ins for the tests of the cache: stores that can little, that can be stopped, that must not be touched."""
+"""Stand-ins for the tests of the cache: stores that can little, can be stopped, must not be touched."""
 
 from __future__ import annotations
 
@@ -158,11 +158,12 @@ def local(clock: FakeClock, **settings: Any) -> Cache:
 
 def over(backend: CacheBackendProtocol, clock: FakeClock, **settings: Any) -> Cache:
     """Return a cache on ``backend``, patiently guarded."""
-    return Cache(CacheConfig(**{"backend": backend, "clock": clock, "guard": PATIENT, **settings}))
+    guard = settings.pop("guard", PATIENT)
+    return Cache(CacheConfig(backend=backend, clock=clock, guard=guard, **settings))
 
 
 class Loads:
-    """A loader: ``value`` is what the source holds; the run waits for ``gate`` between reading it and returning."""
+    """A loader: ``value`` is what the source holds; a run waits for ``gate`` before it returns."""
 
     def __init__(self, value: Any = "v") -> None:
         self.value = value

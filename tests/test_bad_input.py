@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,6 +55,10 @@ BAD_FLAGS: tuple[Any, ...] = (0, 1, "true", "", None, [])
 BAD_TAGS: tuple[Any, ...] = ("tag", "", b"tag", 5, [""], [5], ["a", None], [b"a"], [["a"]], ["\ud800"])
 NO_STRINGS: tuple[Any, ...] = (None, 5, b"key", 1.5, ["k"], ("k",), object(), str)
 BAD_TEXT: tuple[Any, ...] = ("", "\ud800", "a\udfffb")
+BAD_KEYS: tuple[Any, ...] = ("abc", b"abc", 5, None, object())
+BAD_INTS: tuple[Any, ...] = (None, 1.5, "1", True, b"1")
+BAD_LOADS: tuple[Any, ...] = (None, 5, "load", [])
+WRONG: Any = 5
 NO_CALLABLES: tuple[Any, ...] = (5, "f", [])
 
 Row = tuple[str, Callable[[], object], type[Exception], str]
@@ -64,6 +69,10 @@ def shown(value: object) -> str:
     return ascii(value)[:24].split(" at 0x")[0]
 
 
+def anything(*values: Any) -> list[Any]:
+    return list(values)
+
+
 def bad_fields(make: Callable[..., object], prefix: str, values: dict[str, Iterable[Any]]) -> Iterator[Row]:
     """Yield a row for every wrong value of every argument."""
     name = getattr(make, "__qualname__", "make")
@@ -71,7 +80,7 @@ def bad_fields(make: Callable[..., object], prefix: str, values: dict[str, Itera
         for value in wrong:
             yield (
                 f"{name}({field}={shown(value)})",
-                lambda field=field, value=value: make(**{field: value}),  # type: ignore[misc]
+                partial(make, **{field: value}),
                 InvalidKeyError if value == ["\ud800"] else ConfigurationError,
                 prefix + field,
             )
@@ -99,10 +108,12 @@ def constructors() -> Iterator[Row]:
             "clock": (None, 5, "now"),
         },
     )
-    for wrong in (5, None, "k" * 44, b"x" * 32, [b"short"], [5], ["not base64!"], [b"x" * 32, b"x" * 32]):
+    for wrong in anything(
+        5, None, "k" * 44, b"x" * 32, [b"short"], [5], ["not base64!"], [b"x" * 32, b"x" * 32]
+    ):
         yield (
             f"CacheConfig(encryption_keys={shown(wrong)})",
-            lambda wrong=wrong: CacheConfig(encryption_keys=wrong),  # type: ignore[misc]
+            partial(CacheConfig, encryption_keys=wrong),
             ConfigurationError,
             "encryption",
         )
@@ -158,10 +169,10 @@ def constructors() -> Iterator[Row]:
         ConfigurationError,
         "vary_on",
     )
-    yield "CachePolicy.combine(5)", lambda: CachePolicy.combine(5, {}), ConfigurationError, "policy"  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    yield "CachePolicy.combine(5)", lambda: CachePolicy.combine(WRONG, {}), ConfigurationError, "policy"
     yield "CachePolicy.combine(tll)", lambda: CachePolicy.combine(None, {"tll": 5}), ConfigurationError, "tll"
-    for wrong in ("60", [], object(), math.nan, 0, -1):
-        yield f"cache={shown(wrong)}", lambda w=wrong: CachePolicy.of(w), ConfigurationError, "cache"  # type: ignore[misc]
+    for wrong in anything("60", [], object(), math.nan, 0, -1):
+        yield f"cache={shown(wrong)}", partial(CachePolicy.of, wrong), ConfigurationError, "cache"
     yield "cache={tll: 5}", lambda: CachePolicy.of({"tll": 5}), ConfigurationError, "tll"
     yield "cache={5: 5}", lambda: CachePolicy.of({5: 5}), ConfigurationError, "5"
     yield "cache={ttl: 0}", lambda: CachePolicy.of({"ttl": 0}), ConfigurationError, "ttl"
@@ -174,20 +185,30 @@ def constructors() -> Iterator[Row]:
             "clock": (None, 5, "now"),
         },
     )
-    for wrong in ("memory://", 5, {}, InMemoryBackend, Cache):
-        yield f"Cache({shown(wrong)})", lambda wrong=wrong: Cache(wrong), ConfigurationError, "config"  # type: ignore[misc]
-        yield f"set_default_cache({shown(wrong)})", lambda w=wrong: set_default_cache(w), ConfigurationError, "cache"  # type: ignore[misc]
-    yield "Namespace()", lambda: Namespace(), ConfigurationError, "namespace"
-    for wrong in (*NO_STRINGS, *BAD_TEXT):
-        yield f"Namespace({shown(wrong)})", lambda w=wrong: Namespace(w), ConfigurationError, "namespace"  # type: ignore[misc]
-    for wrong in (*NO_STRINGS, ""):
-        yield f"KeyTemplate({shown(wrong)})", lambda w=wrong: KeyTemplate(w, ()), ConfigurationError, "template"  # type: ignore[misc]
+    for wrong in anything("memory://", 5, {}, InMemoryBackend, Cache):
+        yield f"Cache({shown(wrong)})", partial(Cache, wrong), ConfigurationError, "config"
+        yield (
+            f"set_default_cache({shown(wrong)})",
+            partial(set_default_cache, wrong),
+            ConfigurationError,
+            "cache",
+        )
+    yield "Namespace()", Namespace, ConfigurationError, "namespace"
+    for wrong in anything(*NO_STRINGS, *BAD_TEXT):
+        yield f"Namespace({shown(wrong)})", partial(Namespace, wrong), ConfigurationError, "namespace"
+    for wrong in anything(*NO_STRINGS, ""):
+        yield (
+            f"KeyTemplate({shown(wrong)})",
+            partial(KeyTemplate, wrong, ()),
+            ConfigurationError,
+            "template",
+        )
 
 
 def urls() -> Iterator[Row]:
-    for wrong in (None, 5, b"memory://", ["memory://"]):
-        for make in (Cache.from_url, CacheConfig.from_url, from_url):
-            yield f"{make.__qualname__}({wrong!r})", lambda m=make, w=wrong: m(w), ConfigurationError, "URL"  # type: ignore[misc]
+    for wrong in anything(None, 5, b"memory://", ["memory://"]):
+        for make in anything(Cache.from_url, CacheConfig.from_url, from_url):
+            yield f"{make.__qualname__}({wrong!r})", partial(make, wrong), ConfigurationError, "URL"
     malformed = {
         "": "begins with",
         "memory": "begins with",
@@ -219,13 +240,13 @@ def urls() -> Iterator[Row]:
         f"memory://[{SECRET}": "URL",
     }
     for url, word in malformed.items():
-        for make in (Cache.from_url, CacheConfig.from_url):
-            yield f"{make.__qualname__}({url!r})", lambda m=make, u=url: m(u), ConfigurationError, word  # type: ignore[misc]
+        for make in anything(Cache.from_url, CacheConfig.from_url):
+            yield f"{make.__qualname__}({url!r})", partial(make, url), ConfigurationError, word
         if "?" not in url or "max_" in url or "password" in url:
-            yield f"from_url({url!r})", lambda u=url: from_url(u), ConfigurationError, word  # type: ignore[misc]
+            yield f"from_url({url!r})", partial(from_url, url), ConfigurationError, word
             yield (
                 f"CacheConfig(backend={url!r})",
-                lambda u=url: CacheConfig(backend=u),  # type: ignore[misc]
+                partial(CacheConfig, backend=url),
                 ConfigurationError,
                 word,
             )
@@ -241,17 +262,22 @@ def urls() -> Iterator[Row]:
         "codec": ({"ASYNCCACHE_CODEC": "xml"}, "codec"),
     }
     for name, (environ, word) in environments.items():
-        for make in (Cache.from_env, CacheConfig.from_env):
-            yield f"{make.__qualname__}({name})", lambda m=make, e=environ: m(e), ConfigurationError, word  # type: ignore[misc]
-    for wrong in (None, 5, "", "A", "a b"):
-        yield f"scheme {wrong!r}", lambda w=wrong: register_scheme(w, "a:B"), ConfigurationError, "scheme"  # type: ignore[misc]
-    for wrong in (None, 5, "", "nocolon", "a:", ":B"):
-        yield f"target {wrong!r}", lambda w=wrong: register_scheme("mine", w), ConfigurationError, "target"  # type: ignore[misc]
+        for make in anything(Cache.from_env, CacheConfig.from_env):
+            yield f"{make.__qualname__}({name})", partial(make, environ), ConfigurationError, word
+    for wrong in anything(None, 5, "", "A", "a b"):
+        yield f"scheme {wrong!r}", partial(register_scheme, wrong, "a:B"), ConfigurationError, "scheme"
+    for wrong in anything(None, 5, "", "nocolon", "a:", ":B"):
+        yield f"target {wrong!r}", partial(register_scheme, "mine", wrong), ConfigurationError, "target"
     yield "scheme taken", lambda: register_scheme("memory", "a:B"), ConfigurationError, "memory"
 
 
 async def function(user_id: int, *, lang: str = "de") -> str:
     return lang
+
+
+def decorate(function: Any) -> object:
+    decorator: Any = cached(ttl=5)
+    return decorator(function)
 
 
 async def generator(user_id: int) -> Any:
@@ -267,32 +293,30 @@ def decorators() -> Iterator[Row]:
         yield wrong(f"ttl={shown(value)}", "ttl", ttl=value)
     for value in (*BAD_TAGS, None, ["{nobody}"], ["{"], ["{user_id"], ["{}"], ["{0}"]):
         yield wrong(f"tags={shown(value)}", "tag", tags=value)
-    for value in (5, b"k", [], "", "{nobody}", "{", "{}", "{0}", "{user_id!r}", "{user_id}{lang}"):
+    for value in anything(5, b"k", [], "", "{nobody}", "{", "{}", "{0}", "{user_id!r}", "{user_id}{lang}"):
         yield wrong(f"key={shown(value)}", "key" if not isinstance(value, str) else "template", key=value)
     for value in ("user_id", 5, [5], ["nobody"], [""], None):
         yield wrong(f"ignore={shown(value)}", "ignore", ignore=value)
     for value in (5, "memory://", CacheConfig(), Cache):
         yield wrong(f"cache={shown(value)}", "cache", cache=value)
-    for value in (5, {}, CachePolicy):
+    for value in anything(5, {}, CachePolicy):
         yield wrong(f"policy={shown(value)}", "policy", policy=value)
     yield wrong("tll=5", "tll", tll=5)
     yield wrong("jitter=2", "jitter", jitter=2)
     yield wrong("store_if=5", "store_if", store_if=5)
-    for value in (5, "f", None, object(), InMemoryBackend, 60.0):
+    for value in anything(5, "f", None, object(), InMemoryBackend, 60.0):
         if value is not None:
-            yield f"cached({shown(value)})", lambda v=value: cached(v), ConfigurationError, "cached"  # type: ignore[misc]
-        yield f"cached()({shown(value)})", lambda v=value: cached(ttl=5)(v), ConfigurationError, "cached"  # type: ignore[misc]
+            yield f"cached({shown(value)})", partial(cached, value), ConfigurationError, "cached"
+        yield f"cached()({shown(value)})", partial(decorate, value), ConfigurationError, "cached"
     yield "cached(generator)", lambda: cached(generator), ConfigurationError, "generator"
 
 
 ROWS = [*constructors(), *urls(), *decorators()]
 
 
-@pytest.mark.parametrize(
-    ("make", "error", "word"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
-)
+@pytest.mark.parametrize("make, error, word", [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_construction(make: Callable[[], object], error: type[Exception], word: str) -> None:
-    """What is built from bad input raises the one error for it, which names the argument and shows no secret."""
+    """What is built from bad input raises one error, which names the argument and shows no secret."""
     with pytest.raises(error) as caught:
         make()
     assert isinstance(caught.value, (CacheError, TypeError))
@@ -356,71 +380,105 @@ def tagged() -> dict[str, Callable[[Cache, Any], Awaitable[object]]]:
     }
 
 
-def calls() -> Iterator[AsyncRow]:
-    def row(name: str, call: Callable[[Cache], Awaitable[object]], word: str, error: Any) -> AsyncRow:
-        return name, call, error, word
+Call = Callable[[Cache, Any], Awaitable[object]]
 
-    for name, with_key in keyed().items():
-        for key in NO_STRINGS:
-            yield row(f"{name} {shown(key)}", lambda c, f=with_key, k=key: f(c, k), "key", TypeError)  # type: ignore[misc]
-        for key in BAD_TEXT:
-            yield row(f"{name} {shown(key)}", lambda c, f=with_key, k=key: f(c, k), "key", InvalidKeyError)  # type: ignore[misc]
-    for key in (5, b"k", ("k",), None):
-        yield row(f"set_many {key!r}", lambda c, k=key: c.set_many({k: 1}), "key", TypeError)  # type: ignore[misc]
-    for key in BAD_TEXT:
-        yield row(f"set_many {key!r}", lambda c, k=key: c.set_many({k: 1}), "key", InvalidKeyError)  # type: ignore[misc]
-    for name, with_ttl in timed().items():
-        for ttl in BAD_SECONDS:
-            yield row(f"{name} ttl {shown(ttl)}", lambda c, f=with_ttl, t=ttl: f(c, t), "ttl", ConfigurationError)  # type: ignore[misc]
-    for name, with_tags in tagged().items():
-        for tags in (*BAD_TAGS, None, 0):
-            error = InvalidKeyError if tags == ["\ud800"] else ConfigurationError
-            yield row(f"{name} tags {shown(tags)}", lambda c, f=with_tags, t=tags: f(c, t), "tag", error)  # type: ignore[misc]
-    for tags in ((), ("",), (5,), (None,), (["t"],), ("t", b"t")):
-        yield row(f"invalidate_tags{tags}", lambda c, t=tags: c.invalidate_tags(*t), "tags", ConfigurationError)  # type: ignore[misc]
-    yield row(
-        "invalidate surrogates", lambda cache: cache.invalidate_tags("\ud800"), "tag", InvalidKeyError
-    )
-    for soft in (*BAD_FLAGS,):
-        yield row(f"soft={soft!r}", lambda c, s=soft: c.invalidate_tags("t", soft=s), "soft", ConfigurationError)  # type: ignore[misc]
-    collections: dict[str, Callable[[Cache, Any], Awaitable[object]]] = {
-        "get_many": lambda cache, keys: cache.get_many(keys),
-        "delete_many": lambda cache, keys: cache.delete_many(keys),
-        "get_or_set_many": lambda cache, keys: cache.get_or_set_many(keys, load_many),
-    }
-    for name, with_keys in collections.items():
-        for keys in ("abc", b"abc", 5, None, object()):
-            yield row(f"{name} {shown(keys)}", lambda c, f=with_keys, k=keys: f(c, k), "keys", TypeError)  # type: ignore[misc]
-    for items in (None, 5, "abc", ["k"], [("k", 1)]):
-        yield row(f"set_many {items!r}", lambda c, i=items: c.set_many(i), "items", TypeError)  # type: ignore[misc]
-    for number in (None, 1.5, "1", True, b"1"):
-        yield row(f"incr {number!r}", lambda c, n=number: c.incr("k", n), "delta", ConfigurationError)  # type: ignore[misc]
-        yield row(f"initial {number!r}", lambda c, n=number: c.incr("k", initial=n), "initial", ConfigurationError)  # type: ignore[misc]
-    for loader in (None, 5, "load", []):
-        yield row(f"load {loader!r}", lambda c, w=loader: c.get_or_set("k", w), "load", ConfigurationError)  # type: ignore[misc]
-        yield row(
-            f"load many {loader!r}",
-            lambda c, w=loader: c.get_or_set_many(["k"], w),  # type: ignore[misc]
-            "load",
-            ConfigurationError,
-        )
-    for policy in (5, "p", {}, CachePolicy):
-        yield row(
-            f"policy {shown(policy)}",
-            lambda c, p=policy: c.get_or_set("k", load, policy=p),  # type: ignore[misc]
-            "policy",
-            ConfigurationError,
-        )
+OTHERS: list[tuple[str, Call, Iterable[Any], str, type[Exception]]] = [
+    ("set_many", lambda cache, key: cache.set_many({key: 1}), (5, b"k", ("k",), None), "key", TypeError),
+    ("set_many", lambda cache, key: cache.set_many({key: 1}), BAD_TEXT, "key", InvalidKeyError),
+    (
+        "set_many items",
+        lambda cache, items: cache.set_many(items),
+        (None, 5, "abc", ["k"], [("k", 1)]),
+        "items",
+        TypeError,
+    ),
+    (
+        "invalidate_tags",
+        lambda cache, tags: cache.invalidate_tags(*tags),
+        ((), ("",), (5,), (None,), (["t"],), ("t", b"t")),
+        "tags",
+        ConfigurationError,
+    ),
+    (
+        "invalidate_tags",
+        lambda cache, tag: cache.invalidate_tags("t", tag),
+        ("\ud800",),
+        "tags",
+        InvalidKeyError,
+    ),
+    (
+        "invalidate_tags soft",
+        lambda cache, soft: cache.invalidate_tags("t", soft=soft),
+        BAD_FLAGS,
+        "soft",
+        ConfigurationError,
+    ),
+    ("get_many keys", lambda cache, keys: cache.get_many(keys), BAD_KEYS, "keys", TypeError),
+    ("delete_many keys", lambda cache, keys: cache.delete_many(keys), BAD_KEYS, "keys", TypeError),
+    (
+        "get_or_set_many keys",
+        lambda cache, keys: cache.get_or_set_many(keys, load_many),
+        BAD_KEYS,
+        "keys",
+        TypeError,
+    ),
+    ("incr delta", lambda cache, delta: cache.incr("k", delta), BAD_INTS, "delta", ConfigurationError),
+    (
+        "incr initial",
+        lambda cache, initial: cache.incr("k", initial=initial),
+        BAD_INTS,
+        "initial",
+        ConfigurationError,
+    ),
+    ("load", lambda cache, wrong: cache.get_or_set("k", wrong), BAD_LOADS, "load", ConfigurationError),
+    (
+        "load many",
+        lambda cache, wrong: cache.get_or_set_many(["k"], wrong),
+        BAD_LOADS,
+        "load",
+        ConfigurationError,
+    ),
+    (
+        "policy",
+        lambda cache, policy: cache.get_or_set("k", load, policy=policy),
+        (5, "p", {}, CachePolicy),
+        "policy",
+        ConfigurationError,
+    ),
+]
+
+
+def calls() -> Iterator[AsyncRow]:
+    def rows(
+        name: str, call: Call, wrong: Iterable[Any], word: str, error: type[Exception]
+    ) -> Iterator[AsyncRow]:
+        for value in wrong:
+            yield f"{name} {shown(value)}", bound(call, value), error, word
+
+    for name, call in keyed().items():
+        yield from rows(name, call, NO_STRINGS, "key", TypeError)
+        yield from rows(name, call, BAD_TEXT, "key", InvalidKeyError)
+    for name, call in timed().items():
+        yield from rows(f"{name} ttl", call, BAD_SECONDS, "ttl", ConfigurationError)
+    for name, call in tagged().items():
+        no_utf8 = [tags for tags in BAD_TAGS if tags == ["\ud800"]]
+        others = [tags for tags in BAD_TAGS if tags != ["\ud800"]]
+        yield from rows(f"{name} tags", call, [*others, None, 0], "tag", ConfigurationError)
+        yield from rows(f"{name} tags", call, no_utf8, "tag", InvalidKeyError)
+    for other in OTHERS:
+        yield from rows(*other)
+
+
+def bound(call: Call, value: Any) -> Callable[[Cache], Awaitable[object]]:
+    return lambda cache: call(cache, value)
 
 
 CALLS = list(calls())
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "word"), [row[1:] for row in CALLS], ids=[row[0] for row in CALLS]
-)
+@pytest.mark.parametrize("call, error, word", [row[1:] for row in CALLS], ids=[row[0] for row in CALLS])
 async def test_calls(call: Callable[[Cache], Awaitable[object]], error: type[Exception], word: str) -> None:
-    """A call with bad input raises the one error for it, which names the argument, and asks no store for anything."""
+    """A call with bad input raises one error, which names the argument, and asks no store for anything."""
     backend = Untouchable()
     cache = Cache(CacheConfig(backend=backend, default_ttl=60))
     with pytest.raises(error) as caught:
@@ -430,9 +488,7 @@ async def test_calls(call: Callable[[Cache], Awaitable[object]], error: type[Exc
     assert backend.touched == []
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "word"), [row[1:] for row in CALLS], ids=[row[0] for row in CALLS]
-)
+@pytest.mark.parametrize("call, error, word", [row[1:] for row in CALLS], ids=[row[0] for row in CALLS])
 async def test_calls_in_this_process(
     call: Callable[[Cache], Awaitable[object]], error: type[Exception], word: str
 ) -> None:
@@ -465,7 +521,10 @@ async def test_extreme_ttls(ttl: Any) -> None:
 async def test_a_loader_that_is_not_asynchronous() -> None:
     """A load that returns no awaitable is told so by name, and nothing is stored."""
     cache = Cache()
-    wrong: Any = lambda: 5  # noqa: E731
+
+    def wrong() -> Any:
+        return 5
+
     with pytest.raises(ConfigurationError, match="load"):
         await cache.get_or_set("k", wrong)
     assert await cache.exists("k") is False

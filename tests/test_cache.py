@@ -1,4 +1,4 @@
-"""`Cache`: what the conformance suite does not say: statistics, lifecycle, isolation, weak and failing stores."""
+"""`Cache`: what the conformance suite does not say: statistics, life, isolation, weak and failing stores."""
 
 from __future__ import annotations
 
@@ -77,13 +77,15 @@ def test_capabilities(clock: FakeClock) -> None:
     mine = local(clock).capabilities
     assert (mine.many, mine.add, mine.increment, mine.clear, mine.leases, mine.bus, mine.local) == (True,) * 7
     bare = over(ThreeMethods(clock), clock).capabilities
-    assert (bare.many, bare.add, bare.increment, bare.clear, bare.leases, bare.bus, bare.local) == (False,) * 7
+    assert (bare.many, bare.add, bare.increment, bare.clear, bare.leases, bare.bus, bare.local) == (
+        False,
+    ) * 7
     sealed = local(clock, encryption_keys=[generate_key()]).capabilities
     assert (sealed.increment, sealed.local, sealed.add) == (False, False, True)
 
 
 async def test_health(clock: FakeClock) -> None:
-    """The store's own answer where it gives one, else that of a read; a failing store is unhealthy, no exception."""
+    """The store's own answer where it gives one, else that of a read; a failing store is unhealthy."""
     assert (await local(clock).health()).backend_type == "memory"
     bare = await over(ThreeMethods(clock), clock).health()
     assert bare.healthy
@@ -169,9 +171,7 @@ async def test_clearing_a_parent_reaches_computations_in_children(cache: Cache) 
     """What a namespace computes is not stored after its parent was cleared; a sibling's is."""
     loads = {name: Loads(name) for name in ("a", "b")}
     gates = [load.close() for load in loads.values()]
-    tasks = [
-        asyncio.create_task(cache.namespace(name).get_or_set("k", load)) for name, load in loads.items()
-    ]
+    tasks = [asyncio.create_task(cache.namespace(name).get_or_set("k", load)) for name, load in loads.items()]
     for load in loads.values():
         await load.reading.wait()
     await cache.namespace("a").clear()
@@ -246,7 +246,7 @@ async def test_concurrent_callers_of_what_does_not_decode(cache: Cache) -> None:
 
 
 async def test_callers_who_want_different_types(clock: FakeClock) -> None:
-    """Who joins a wait for another process's value, and wants it as something it is not, computes for itself."""
+    """Who waits for another process's value, and wants it as something it is not, computes it."""
     backend = Gated(InMemoryBackend(clock=clock))
     here, there = over(backend, clock), over(backend, clock)
     theirs = Loads("text")
@@ -264,7 +264,7 @@ async def test_callers_who_want_different_types(clock: FakeClock) -> None:
 
 
 async def test_values_the_codec_cannot_write(cache: Cache) -> None:
-    """set says so by a CodecError, and what was there stays."""
+    """It is a CodecError, and what was there stays."""
     await cache.set("k", "old")
     for call in (cache.set("k", object()), cache.set_many({"k": object()})):
         with pytest.raises(CodecError):
@@ -287,7 +287,7 @@ async def test_default_and_none(cache: Cache) -> None:
 
 
 async def test_ttl_and_touch(cache: Cache, clock: FakeClock) -> None:
-    """ttl tells what is left of what; touch starts anew, with the given or the default ttl."""
+    """The method ttl tells what is left; touch starts anew, with the given or the default ttl."""
     await cache.set("k", "v", timedelta(seconds=10))
     clock.advance(4)
     assert await cache.ttl("k") == pytest.approx(6)
@@ -315,7 +315,7 @@ async def test_touch_of_counters(clock: FakeClock) -> None:
 
 
 async def test_stepping_clocks(cache: Cache, clock: FakeClock) -> None:
-    """A clock that is set back by more than machines differ makes entries from the future unusable, in every way."""
+    """A clock set back by more than machines differ makes entries from the future unusable."""
     await cache.set("k", "v", 1000)
     clock.set(clock() - 3600)
     assert await cache.get("k") is None
@@ -341,7 +341,7 @@ async def test_integers_with_stale_windows_expire_on_time(cache: Cache, clock: F
 
 
 async def test_get_or_set_many(cache: Cache) -> None:
-    """Only what is missing is loaded, in one call; the answer is in the order asked for; extras are left out."""
+    """Only what is missing is loaded, in one call; the answer is in order; extras are left out."""
     seen: list[list[str]] = []
 
     async def load(missing: list[str]) -> dict[str, Any]:
@@ -405,7 +405,7 @@ async def test_encryption(clock: FakeClock) -> None:
     await cache.set("n", 5)
     assert b"plain" not in b"".join(value for value, _ in store.values.values())
     assert await cache.get_many(["k", "n"]) == {"k": "the plain text", "n": 5}
-    with pytest.raises(ConfigurationError, match="encryption_keys|incr"):
+    with pytest.raises(ConfigurationError, match=r"encryption_keys|incr"):
         await local(clock, encryption_keys=[old]).incr("n")
     rotated = over(store, clock, encryption_keys=[new, old])
     assert await rotated.get("k") == "the plain text"

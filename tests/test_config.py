@@ -73,7 +73,7 @@ def test_backend_objects() -> None:
 
 
 def test_pickle_with_keys() -> None:
-    """pickle is allowed where entries are authenticated."""
+    """The pickle codec is allowed where entries are authenticated."""
     assert CacheConfig(codec="pickle", encryption_keys=[generate_key()]).serializer().codec.name == "pickle"
 
 
@@ -81,7 +81,7 @@ def test_pickle_with_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "field", "value"),
+    "url, field, value",
     [
         ("memory://?namespace=shop", "namespace", "shop"),
         ("memory://?default_ttl=60", "default_ttl", 60.0),
@@ -167,6 +167,6 @@ def test_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_redis_url_is_looked_at() -> None:
-    """REDIS_URL counts where ASYNCCACHE_URL is not set and there is a store for it: it may be meant for others."""
+    """REDIS_URL counts where ASYNCCACHE_URL is not set and there is a store for it."""
     assert CacheConfig.from_env({"REDIS_URL": "memory://?max_entries=7"}).backend == "memory://?max_entries=7"
     assert CacheConfig.from_env({"REDIS_URL": "nosuch://x"}).backend == "memory://"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, get_args
 
 import pytest
@@ -42,7 +43,9 @@ def full(key: str) -> str:
 @pytest.mark.parametrize("kind", get_args(Event))
 def test_frozen(kind: Any) -> None:
     """An event cannot be changed by an observer."""
-    arguments = {field.name: "x" for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
+    arguments = {
+        field.name: "x" for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING
+    }
     event = kind(**arguments)
     with pytest.raises(AttributeError):
         event.key = "y"
@@ -65,7 +68,9 @@ async def test_hits_and_misses(cache: Cache, clock: FakeClock, events: RecordedE
     assert (stats.hits, stats.misses) == (3, 2)
 
 
-async def test_a_plain_numbers_age_is_a_number(cache: Cache, clock: FakeClock, events: RecordedEvents) -> None:
+async def test_a_plain_numbers_age_is_a_number(
+    cache: Cache, clock: FakeClock, events: RecordedEvents
+) -> None:
     """A counter's age is not known to every store; it is never negative or infinite."""
     await cache.set("n", 5)
     clock.advance(3)
@@ -74,7 +79,7 @@ async def test_a_plain_numbers_age_is_a_number(cache: Cache, clock: FakeClock, e
 
 
 async def test_why_it_is_a_miss(cache: Cache, clock: FakeClock, events: RecordedEvents) -> None:
-    """get_or_set tells an expired value, whose stale window is over or only for errors, from an absent one."""
+    """An expired value, whose window is only for errors, is told from an absent one."""
     policy = CachePolicy(ttl=10, stale_if_error=100)
     await cache.get_or_set("k", Loads(), policy=policy)
     clock.advance(20)
@@ -86,10 +91,15 @@ async def test_damage_is_one_miss(clock: FakeClock, events: RecordedEvents) -> N
     """An unreadable entry is one Miss, which says so."""
     store = ThreeMethods(clock)
     cache = over(store, clock, observers=[events])
-    for ask in (cache.get, lambda key: cache.get_many([key]), lambda key: cache.get_or_set(key, Loads())):
+    asks: list[Callable[[], Awaitable[Any]]] = [
+        lambda: cache.get("k"),
+        lambda: cache.get_many(["k"]),
+        lambda: cache.get_or_set("k", Loads()),
+    ]
+    for ask in asks:
         store.values[full("k")] = (b"junk", clock() + 60)
         events.clear()
-        await ask("k")  # type: ignore[no-untyped-call]
+        await ask()
         assert [event.reason for event in events.misses] == ["damaged"]
     assert cache.stats().misses == 3
 
@@ -122,6 +132,14 @@ async def test_computing_many(cache: Cache, events: RecordedEvents) -> None:
     assert [event.key for event in events.of(Computed)] == [full("a"), full("b")]
     assert [event.key for event in events.of(Stored)] == [full("a"), full("b")]
     assert [event.key for event in events.misses] == [full("a"), full("b")]
+    events.clear()
+
+    async def fail(missing: list[str]) -> dict[str, int]:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await cache.get_or_set_many(["c"], fail)
+    assert [(event.key, event.error) for event in events.of(Computed)] == [(full("c"), "LookupError")]
 
 
 async def test_writing(cache: Cache, events: RecordedEvents) -> None:

@@ -89,7 +89,7 @@ def test_combine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "policy"),
+    "value, policy",
     [
         (None, None),
         (False, None),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from asynccache import events
 from asynccache._engine.clock import stopwatch
@@ -120,4 +120,4 @@ class BulkLoader:
                 self._store.emit(events.Computed(run.key, seconds_each, error))
         if not isinstance(values, Mapping):
             raise ConfigurationError(f"load must return a mapping of keys to values, not {values!r}")
-        return cast("Mapping[str, Any]", values)
+        return values

@@ -36,7 +36,7 @@ def test_entries(coder: Coder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "lifetime", "stamps", "counter"),
+    "value, lifetime, stamps, counter",
     [
         (5, TTL, (), True),
         (-(2**63), TTL, (), True),
@@ -51,7 +51,7 @@ def test_entries(coder: Coder) -> None:
     ],
 )
 def test_counters(coder: Coder, value: Any, lifetime: Lifetime, stamps: Any, counter: bool) -> None:
-    """A plain number is a counter only if its entry needs no header: for tags, stale windows, early refresh."""
+    """A number is a counter only if its entry needs no header: for tags, stale windows, early refresh."""
     entry = coder.entry("k", value, lifetime, stamps)
     assert (entry.codec == COUNTER) is counter
     assert coder.value_of(entry) == value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -25,8 +25,8 @@ settings.register_profile("promise", deadline=None, suppress_health_check=list(H
 class PromiseOne(RuleBasedStateMachine):
     """The model: every value tells its key and what the clock of invalidations said when it was read.
 
-    A value is over once anything that concerns it was acknowledged later, or at its expiry. Whatever a call returns must
-    be a value of its key that was not over when the call began.
+    A value is over once anything that concerns it was acknowledged later, or at its expiry. Whatever a call
+    returns must be a value of its key that was not over when the call began.
     """
 
     leases = True
@@ -279,13 +279,11 @@ class PromiseOneWithoutLeases(PromiseOne):
 
 
 @pytest.mark.parametrize("machine", [PromiseOne, PromiseOneWithoutLeases])
-def test_promise_one(machine: Callable[[], RuleBasedStateMachine]) -> None:
-    """No value older than an acknowledged invalidation, none at or after its expiry, none under another key."""
+def test_promise_one(machine: type[RuleBasedStateMachine]) -> None:
+    """No value older than an acknowledged invalidation, none past its expiry, none under another key."""
     from hypothesis.stateful import run_state_machine_as_test
 
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
-        settings=settings(
-            settings.get_profile("promise"), max_examples=60, stateful_step_count=40
-        ),
+        settings=settings(settings.get_profile("promise"), max_examples=60, stateful_step_count=40),
     )

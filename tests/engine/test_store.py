@@ -75,9 +75,8 @@ async def race(
     stop = gated.stop(operation, after=after, skip=skip) if operation else None
     first = asyncio.create_task(computing.get_or_set("k", load, tags=["t"]))
     await (load.reading if stop is None else stop.reached).wait()
-    load.gate = None if gate is None else gate
     load.value = "new"
-    invalidation = asyncio.create_task(how(invalidating))  # type: ignore[arg-type]
+    invalidation = asyncio.ensure_future(how(invalidating))
     await ticks(60)  # a removal waits for a write that is under way
     acknowledged = invalidation.done()
     fresh = Loads("new")
@@ -97,7 +96,7 @@ async def race(
 @pytest.mark.parametrize("point", WITH_LEASES)
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 async def test_invalidated_at_every_point(point: str, how: str, where: str) -> None:
-    """Whoever asks after an invalidation, wherever the computation was then, gets a new value; so does the store."""
+    """Whoever asks after an invalidation, wherever the computation was then, gets a new value."""
     clock = FakeClock()
     gated = Gated(InMemoryBackend(clock=clock))
     computing = over(gated, clock)
@@ -157,7 +156,7 @@ async def test_nobody_joins_who_saw_what_was_removed(how: str) -> None:
     await looked.reached.wait()
     await other.set("k", "old")
     removal = gated.stop({"delete": "delete", "delete_many": "delete_many", "clear": "clear"}[how])
-    removing = asyncio.create_task(INVALIDATIONS[how](cache))  # type: ignore[arg-type]
+    removing = asyncio.ensure_future(INVALIDATIONS[how](cache))
     await removal.reached.wait()
     releasing = gated.stop("release_lease")
     looked.go()
@@ -180,7 +179,7 @@ async def test_touch_revives_nothing_that_is_being_removed(how: str, stopped: st
     cache = over(gated, clock)
     await cache.set("k", "old")
     acting = gated.stop("set" if how == "set" else "delete")
-    removing = asyncio.create_task(INVALIDATIONS[how](cache))  # type: ignore[arg-type]
+    removing = asyncio.ensure_future(INVALIDATIONS[how](cache))
     await acting.reached.wait()
     stop = gated.stop(stopped, after=stopped == "get")
     touching = asyncio.create_task(cache.touch("k", 600))
@@ -322,7 +321,7 @@ STEPS = ["get", "get_many", "acquire_lease", "add", "fill", "release_lease"]
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_the_store_fails_at_one_step(step: str) -> None:
-    """Whatever operation of the store fails, get_or_set answers, tells, and stores nothing that it may not."""
+    """Whatever operation of the store fails, get_or_set answers and tells."""
     clock = FakeClock()
     gated = Gated(InMemoryBackend(clock=clock))
     events = RecordedEvents()
@@ -365,27 +364,27 @@ async def bulk(missing: list[str]) -> dict[str, str]:
     return dict.fromkeys(missing, "v")
 
 
-@pytest.mark.parametrize(
-    ("operation", "call", "answer"),
-    [
-        ("get", lambda cache: cache.get("k"), None),
-        ("get", lambda cache: cache.exists("k"), False),
-        ("get", lambda cache: cache.ttl("k"), None),
-        ("get_many", lambda cache: cache.get_many(["k", "l"]), {}),
-        ("set", lambda cache: cache.set("k", "v"), False),
-        ("set_many", lambda cache: cache.set_many({"k": "v", "l": "v"}), False),
-        ("add", lambda cache: cache.set("k", "v", tags=["t"]), False),
-        ("add", lambda cache: cache.set_many({"k": "v"}, tags=["t"]), False),
-        ("add", lambda cache: cache.add("n", "v"), True),
-        ("delete", lambda cache: cache.delete("k"), False),
-        ("delete_many", lambda cache: cache.delete_many(["k", "l"]), 0),
-        ("delete", lambda cache: cache.invalidate_tags("t"), False),
-        ("delete_many", lambda cache: cache.invalidate_tags("t", "u"), False),
-        ("clear", lambda cache: cache.clear(), False),
-        ("acquire_lease", lambda cache: cache.touch("k"), False),
-        ("fill", lambda cache: cache.touch("k"), False),
-    ],
-)
+FAILING: list[tuple[str, Callable[[Cache], Awaitable[object]], object]] = [
+    ("get", lambda cache: cache.get("k"), None),
+    ("get", lambda cache: cache.exists("k"), False),
+    ("get", lambda cache: cache.ttl("k"), None),
+    ("get_many", lambda cache: cache.get_many(["k", "l"]), {}),
+    ("set", lambda cache: cache.set("k", "v"), False),
+    ("set_many", lambda cache: cache.set_many({"k": "v", "l": "v"}), False),
+    ("add", lambda cache: cache.set("k", "v", tags=["t"]), False),
+    ("add", lambda cache: cache.set_many({"k": "v"}, tags=["t"]), False),
+    ("add", lambda cache: cache.add("n", "v"), True),
+    ("delete", lambda cache: cache.delete("k"), False),
+    ("delete_many", lambda cache: cache.delete_many(["k", "l"]), 0),
+    ("delete", lambda cache: cache.invalidate_tags("t"), False),
+    ("delete_many", lambda cache: cache.invalidate_tags("t", "u"), False),
+    ("clear", lambda cache: cache.clear(), False),
+    ("acquire_lease", lambda cache: cache.touch("k"), False),
+    ("fill", lambda cache: cache.touch("k"), False),
+]
+
+
+@pytest.mark.parametrize("operation, call, answer", FAILING)
 async def test_failing_calls(
     operation: str, call: Callable[[Cache], Awaitable[object]], answer: object
 ) -> None:
@@ -398,9 +397,10 @@ async def test_failing_calls(
     gated.failures[operation] = BackendUnavailableError("down")
     assert await call(cache) == answer
     assert events.of(Failed)[0].operation == operation
-    strict = over(Gated(InMemoryBackend(clock=clock)), clock, fail_open=False)
+    broken = Gated(InMemoryBackend(clock=clock))
+    strict = over(broken, clock, fail_open=False)
     await strict.set("k", "old")
-    strict.config.backend.failures[operation] = BackendUnavailableError("down")  # type: ignore[union-attr]
+    broken.failures[operation] = BackendUnavailableError("down")
     with pytest.raises(BackendError):
         await call(strict)
 
@@ -434,11 +434,11 @@ async def test_a_failed_write_leaves_nothing_older() -> None:
 @pytest.mark.parametrize("kind", ["local", "remote", "bare"])
 @pytest.mark.parametrize("call", ["set", "set_many", "add", "get_or_set"])
 async def test_too_large(kind: str, call: str) -> None:
-    """A value over the limit is refused, tells, and removes what was there; the loader's caller still gets it."""
+    """A value over the limit is refused and removes what was there; a loader's caller still gets it."""
     clock = FakeClock()
     events = RecordedEvents()
     settings: dict[str, Any] = {"max_value_bytes": 100, "observers": [events]}
-    stores = {"remote": Gated(InMemoryBackend(clock=clock)), "bare": ThreeMethods(clock)}
+    stores: dict[str, Any] = {"remote": Gated(InMemoryBackend(clock=clock)), "bare": ThreeMethods(clock)}
     cache = local(clock, **settings) if kind == "local" else over(stores[kind], clock, **settings)
     if call == "add" and kind == "bare":
         pytest.skip("the store cannot add")
@@ -521,7 +521,7 @@ async def test_damaged_entries_are_removed(junk: bytes) -> None:
     full = cache.entries.namespace.value_prefix + "k"
     for ask in (cache.get, cache.exists, cache.ttl, cache.touch):
         store.values[full] = (junk, clock() + 60)
-        assert not await ask("k")  # type: ignore[operator]
+        assert not await ask("k")
         assert full not in store.values
     store.values[full] = (junk, clock() + 60)
     assert await cache.get_many(["k", "l"]) == {}
@@ -534,7 +534,7 @@ async def test_damaged_entries_are_removed(junk: bytes) -> None:
 
 
 async def test_absent_operations_are_refused_clearly() -> None:
-    """add and incr on a store of three methods name the store and say what it lacks."""
+    """Adding and counting on a store of three methods name the store and say what it lacks."""
     cache = over(ThreeMethods(FakeClock()), FakeClock())
     with pytest.raises(ConfigurationError, match=r"ThreeMethods.*add|Guard.*add"):
         await cache.add("k", 1)
@@ -546,7 +546,7 @@ async def test_absent_operations_are_refused_clearly() -> None:
 
 @pytest.mark.xfail(reason="counters carry no generation: a store that counts but cannot clear keeps them")
 async def test_clear_reaches_counters() -> None:
-    """Clearing a namespace ends its counters too, on a store that counts but cannot clear by prefix (memcached)."""
+    """Clearing ends counters too, on a store that counts but cannot clear by prefix (memcached)."""
     clock = FakeClock()
     cache = over(Counting(clock), clock)
     assert await cache.incr("visits") == 1
@@ -578,7 +578,7 @@ async def test_generations_clear_what_is_inside_only() -> None:
 @pytest.mark.parametrize("how", INVALIDATIONS)
 @pytest.mark.parametrize("kind", ["leases", "bare"])
 async def test_bulk_loads_are_never_outdated(how: str, kind: str) -> None:
-    """get_or_set_many stores nothing, and hands nothing to later callers, that was invalidated while it ran."""
+    """What was invalidated while many were loaded is not stored, nor handed to later callers."""
     clock = FakeClock()
     store = ThreeMethods(clock) if kind == "bare" else InMemoryBackend(clock=clock)
     cache = over(Gated(store), clock)
@@ -616,3 +616,46 @@ async def test_stale_if_error_only_before_invalidation() -> None:
     await cache.delete("k")
     with pytest.raises(LookupError):
         await cache.get_or_set("k", load, policy=policy)
+
+
+@pytest.mark.xfail(strict=True, reason="open: a run does not know that another process voided it")
+@pytest.mark.parametrize("how", ["delete", "tag", "clear"])
+async def test_joining_what_another_process_invalidated(how: str) -> None:
+    """Who asks after another process's invalidation does not get a value whose computation began before it."""
+    clock = FakeClock()
+    gated = Gated(InMemoryBackend(clock=clock))
+    here, there = over(gated, clock), over(gated, clock)
+    load = Loads("old")
+    gate = load.close()
+    first = asyncio.create_task(here.get_or_set("k", load, tags=["t"]))
+    await load.reading.wait()
+    load.value = "new"
+    await INVALIDATIONS[how](there)
+    second = asyncio.create_task(here.get_or_set("k", load, tags=["t"]))
+    await ticks(40)
+    gate.set()
+    assert await first == "old"
+    assert await second == "new"
+
+
+async def test_two_readers_of_an_expired_key_in_two_processes() -> None:
+    """While another process refreshes, the stale value is served here, and its new one once it is there."""
+    clock = FakeClock()
+    gated = Gated(InMemoryBackend(clock=clock))
+    here, there = over(gated, clock), over(gated, clock)
+    policy = CachePolicy(ttl=10, stale_while_revalidate=60)
+    await here.get_or_set("k", Loads("old"), policy=policy)
+    clock.advance(10)
+    load = Loads("new")
+    gate = load.close()
+    assert await here.get_or_set("k", load, policy=policy) == "old"
+    await load.reading.wait()
+    idle = Loads("unused")
+    assert await there.get_or_set("k", idle, policy=policy) == "old"
+    gate.set()
+    async with asyncio.timeout(5):
+        while await there.get_or_set("k", idle, policy=policy) != "new":  # noqa: ASYNC110  (no event to wait for)
+            await asyncio.sleep(0.005)
+    assert idle.runs == 0
+    await here.aclose()
+    await there.aclose()

@@ -40,7 +40,7 @@ def test_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("current", "verdict"),
+    "current, verdict",
     [
         ({"#t": "1", "~t": "2"}, Liveness.LIVE),
         ({"#t": "1", "~t": "x"}, Liveness.SOFT),
@@ -108,7 +108,7 @@ async def test_many_tags(cache: Cache) -> None:
 
 
 async def test_soft_without_window_is_gone(cache: Cache) -> None:
-    """Without a stale window a softly invalidated value is not served by get_or_set either, however long its ttl."""
+    """Without a stale window a softly invalidated value is gone, however long its ttl."""
     for ttl in (60, None):
         await cache.set("k", "old", ttl, tags=["t"])
         await cache.invalidate_tags("t", soft=True)
@@ -171,7 +171,7 @@ async def test_stamps_are_renewed(clock: FakeClock, monkeypatch: pytest.MonkeyPa
 
 
 async def test_planting_at_the_same_time(cache: Cache) -> None:
-    """Tasks that use a new tag at once agree on its stamp, or their entries are dead; never are they immortal."""
+    """Tasks that use a new tag at once agree on its stamp, or their entries are dead."""
     await asyncio.gather(*(cache.set(f"k{number}", number, tags=["fresh"]) for number in range(20)))
     await cache.invalidate_tags("fresh")
     assert await cache.get_many([f"k{number}" for number in range(20)]) == {}
