@@ -621,7 +621,7 @@ async def test_stale_if_error_only_before_invalidation() -> None:
 @pytest.mark.xfail(strict=True, reason="open: a run does not know that another process voided it")
 @pytest.mark.parametrize("how", ["delete", "tag", "clear"])
 async def test_joining_what_another_process_invalidated(how: str) -> None:
-    """Who asks after another process's invalidation does not get a value whose computation began before it."""
+    """Who asks after another process invalidated does not get what was being computed before that."""
     clock = FakeClock()
     gated = Gated(InMemoryBackend(clock=clock))
     here, there = over(gated, clock), over(gated, clock)
@@ -654,7 +654,7 @@ async def test_two_readers_of_an_expired_key_in_two_processes() -> None:
     assert await there.get_or_set("k", idle, policy=policy) == "old"
     gate.set()
     async with asyncio.timeout(5):
-        while await there.get_or_set("k", idle, policy=policy) != "new":  # noqa: ASYNC110  (no event to wait for)
+        while await there.get_or_set("k", idle, policy=policy) != "new":  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     assert idle.runs == 0
     await here.aclose()
