@@ -143,7 +143,9 @@ class Cache(Lifecycle):
         if tags != () or self._stamped:
             entry = await self._new_entry(key, value, ttl, tags)
             return False if entry is None else await self.entries.write(entry)
-        entry = self.coder.entry(self._full(key), value, self._lifetime(ttl))
+        plain = key.__class__ is str and key and key.isascii()
+        full = self._prefix + (key if plain else check_key(key))
+        entry = self.coder.entry(full, value, self._lifetime(ttl))
         if self._local is not None and len(entry.payload) <= self._max_bytes:
             return self.entries.write_now(entry)  # in this process: nothing to await
         return await self.entries.write(entry)

@@ -64,7 +64,10 @@ class Coder:
         counters = self._counters and not stamps and lifetime.simple
         codec, payload = self._serializer.encode(value, counters=counters)
         now = self._clock()
-        fresh, stale, error = lifetime.spans(now)
+        if lifetime.simple and not lifetime.jitter:
+            fresh = stale = error = now + lifetime.ttl  # one float, not three
+        else:
+            fresh, stale, error = lifetime.spans(now)
         entry = Entry(key, payload, codec, now, fresh, stale, error, compute_time, stamps)
         if codec == COUNTER:
             entry.value = value  # what a store in this process counts with

@@ -11,7 +11,7 @@ Three ends, each in seconds since the epoch, are written into every entry::
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf, log
 from random import random
@@ -116,10 +116,13 @@ class Lifetime:
     jitter: float = 0.0
     soft_timeout: float | None = None
 
-    @property
-    def simple(self) -> bool:
-        """Whether a value is fresh until it is of no use at all, and never refreshed before."""
-        return not (self.stale_while_revalidate or self.stale_if_error or self.beta)
+    simple: bool = field(init=False, repr=False, compare=False)
+    """Whether a value is fresh until it is of no use at all, and never refreshed before."""
+
+    def __post_init__(self) -> None:
+        """Look once at what most lifetimes do not have."""
+        more = self.stale_while_revalidate or self.stale_if_error or self.beta
+        object.__setattr__(self, "simple", not more)
 
     @classmethod
     def plain(cls, ttl: float | None) -> Lifetime:
@@ -148,6 +151,4 @@ class Lifetime:
         if self.jitter and ttl != inf:
             ttl *= 1.0 - self.jitter * draw()
         fresh_until = now + ttl
-        if not (self.stale_while_revalidate or self.stale_if_error):
-            return fresh_until, fresh_until, fresh_until  # one object, not three
         return fresh_until, fresh_until + self.stale_while_revalidate, fresh_until + self.stale_if_error

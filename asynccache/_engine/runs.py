@@ -31,15 +31,16 @@ class Run:
 class Runs:
     """The runs of one cache, by key. Keys and tags are full keys."""
 
-    __slots__ = ("_by_key", "joinable")
+    __slots__ = ("by_key", "joinable")
 
     def __init__(self) -> None:
-        self._by_key: dict[str, list[Run]] = {}
+        self.by_key: dict[str, list[Run]] = {}
+        """Empty most of the time, which whoever is in a hurry may ask."""
         self.joinable: dict[Hashable, Any] = {}
         """What the loaders of all namespaces have under way, by what it computes."""
 
     def __len__(self) -> int:
-        return sum(map(len, self._by_key.values()))
+        return sum(map(len, self.by_key.values()))
 
     def begin(self, key: str, tags: Iterable[str] = ()) -> Run:
         """Register a computation of ``key`` before it reads anything."""
@@ -49,34 +50,32 @@ class Runs:
 
     def add(self, run: Run) -> None:
         """Register ``run`` before it reads anything."""
-        self._by_key.setdefault(run.key, []).append(run)
+        self.by_key.setdefault(run.key, []).append(run)
 
     def end(self, run: Run) -> None:
         """Forget ``run``; harmless when called twice."""
-        runs = self._by_key.get(run.key)
+        runs = self.by_key.get(run.key)
         if runs is not None and run in runs:
             runs.remove(run)
             if not runs:
-                del self._by_key[run.key]
+                del self.by_key[run.key]
 
     def concern(self, key: str) -> bool:
         """Return whether ``key`` is being computed."""
-        return key in self._by_key
+        return key in self.by_key
 
     def void_key(self, key: str) -> list[Run]:
         """Void the runs of ``key`` and return them."""
-        if not self._by_key:
-            return []
-        return self._void(self._by_key.get(key, ()))
+        return self._void(self.by_key.get(key, ()))
 
     def void_prefix(self, prefix: str) -> list[Run]:
         """Void the runs of every key under ``prefix`` and return them."""
-        return self._void(run for key, runs in self._by_key.items() if key.startswith(prefix) for run in runs)
+        return self._void(run for key, runs in self.by_key.items() if key.startswith(prefix) for run in runs)
 
     def void_tags(self, tags: Iterable[str]) -> None:
         """Void the runs that carry one of ``tags``."""
         gone = frozenset(tags)
-        self._void(run for runs in self._by_key.values() for run in runs if not gone.isdisjoint(run.tags))
+        self._void(run for runs in self.by_key.values() for run in runs if not gone.isdisjoint(run.tags))
 
     @staticmethod
     def _void(runs: Iterable[Run]) -> list[Run]:

@@ -129,7 +129,8 @@ class EntryStore:
 
     def write_now(self, entry: Entry) -> bool:
         """Do what `write` does, in a store of this process, with an entry that is not too large."""
-        self.runs.void_key(entry.key)
+        if self.runs.by_key:
+            self.runs.void_key(entry.key)
         return self.access.write_now(entry)
 
     async def write(self, entry: Entry) -> bool:

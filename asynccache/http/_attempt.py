@@ -29,9 +29,7 @@ class Attempt:
     def withheld(self, response: StoredResponse) -> Forward | None:
         """Return why a stored response is not for this request, however fresh it is; None if it may be."""
         if response.public and not self.policy.public:
-            return (
-                "uri-miss"  # stored under another policy: this one does not say that it is the same for all
-            )
+            return "uri-miss"  # stored when the policy still said that all get the same
         return "bypass" if self.shared_only and not response.shared else None
 
     def suits(self, answer: Shared) -> bool:

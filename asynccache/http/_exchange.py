@@ -20,7 +20,7 @@ from asynccache.http._attempt import Attempt
 from asynccache.http._coalescing import Answer, Flight, Shared
 from asynccache.http._production import Production
 from asynccache.http._recorder import listed
-from asynccache.http._replies import Reply, replay
+from asynccache.http._replies import Reply, nothing_stored, replay
 from asynccache.http._responses import Found, Wanted
 from asynccache.http._rfc9111.invalidation import SAFE, invalidates
 from asynccache.http._rfc9111.stored import StoredResponse
@@ -35,7 +35,6 @@ Send = Callable[[Any], Awaitable[None]]
 
 _READS: Final = frozenset({"GET", "HEAD"})
 SERVER_ERROR: Final = 500
-GATEWAY_TIMEOUT: Final = 504
 
 
 class Exchange:
@@ -264,7 +263,7 @@ class Exchange:
             self._middleware.refresh(self, found.key)
         elif self.method == "GET" and found.key == attempt.wanted.url and not attempt.wanted.extra:
             self._middleware.remember_front(self.scope, attempt, entry, response)
-        return self._hit(entry, response, stale=freshness is Freshness.STALE)
+        return self.hit(entry, response, stale=freshness is Freshness.STALE)
 
     async def _patient(self, attempt: Attempt, found: Found) -> Reply | None:
         """With a ``soft_timeout``: produce a response aside, and serve the stale one if that takes longer."""
@@ -280,9 +279,10 @@ class Exchange:
         freshness = judge(newer.entry, self.cache.entries.clock())
         if freshness is Freshness.DEAD:
             return None
-        return self._hit(newer.entry, newer.response, stale=freshness is not Freshness.FRESH)
+        return self.hit(newer.entry, newer.response, stale=freshness is not Freshness.FRESH)
 
-    def _hit(self, entry: Entry, response: StoredResponse, *, stale: bool) -> Reply:
+    def hit(self, entry: Entry, response: StoredResponse, *, stale: bool) -> Reply:
+        """Return a stored response as the reply."""
         self.forward = None
         tally = self.cache.entries.tally
         tally.hits += 1
@@ -308,10 +308,7 @@ class Exchange:
         """Return the reply to a request that wants a stored response or none (RFC 9111 section 5.2.1.7)."""
         self._note_miss(key)
         forward, self.forward = self.forward or "uri-miss", None
-        headers: list[tuple[bytes, bytes]] = [(b"content-length", b"0")]
-        if self._middleware.http.cache_status:
-            cache_status.append(headers, cache_status.forward(forward, detail="only-if-cached"))
-        return Reply(GATEWAY_TIMEOUT, headers, b"")
+        return nothing_stored(forward, status=self._middleware.http.cache_status)
 
     def _replay(self, entry: Entry, response: StoredResponse, member: bytes | None) -> Reply:
         conditions = self.scope["headers"] if self.asked.conditional else None
@@ -382,11 +379,7 @@ class Exchange:
         production.give_up("error")
         self._production = None
         await production.release()
-        return self._hit(entry, response, stale=True)
-
-    def stand_in(self, entry: Entry, response: StoredResponse) -> Reply:
-        """Return a stale response as the reply, instead of the application's own."""
-        return self._hit(entry, response, stale=True)
+        return self.hit(entry, response, stale=True)
 
     async def close(self, error: BaseException | None) -> None:
         """End the exchange: whoever waits for a response that was not completed must not wait for ever."""

@@ -157,7 +157,7 @@ class Production:
             self.give_up("status")
             await self.release()
             self.replaced = True
-            return exchange.stand_in(*self.fallback).messages()
+            return exchange.hit(*self.fallback, stale=True).messages()
         reason = self.recording.start(message, frozenset(self._attempt.policy.statuses))
         if reason is None and self._attempt.shared_only and not is_shared(self.recording.headers):
             reason = "authorization"

@@ -15,10 +15,11 @@ from asynccache.http._rfc9111.storing import is_shared, replayable
 from asynccache.http._rfc9111.validation import make_etag, not_modified, not_modified_fields
 from asynccache.policy import CachePolicy, seconds
 
-__all__ = ["Reply", "added_fields", "replay", "stored_response"]
+__all__ = ["Reply", "added_fields", "nothing_stored", "replay", "stored_response"]
 
 OK: Final = 200
 NOT_MODIFIED: Final = 304
+GATEWAY_TIMEOUT: Final = 504
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -68,6 +69,14 @@ def replay(
     if response.status not in _BODILESS:
         own.append((b"content-length", b"%d" % len(response.body)))
     return Reply(response.status, [*response.headers, *own], b"" if head else response.body)
+
+
+def nothing_stored(forward: cache_status.Forward, *, status: bool) -> Reply:
+    """Return the answer to ``only-if-cached`` where nothing suitable is stored (RFC 9111 section 5.2.1.7)."""
+    headers: list[tuple[bytes, bytes]] = [(b"content-length", b"0")]
+    if status:
+        cache_status.append(headers, cache_status.forward(forward, detail="only-if-cached"))
+    return Reply(GATEWAY_TIMEOUT, headers, b"")
 
 
 def added_fields(
