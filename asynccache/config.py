@@ -90,7 +90,7 @@ class HTTPConfig:
 class CacheConfig:
     """Settings of a `Cache`. Immutable; a wrong value raises `ConfigurationError` here, before any I/O."""
 
-    backend: CacheBackendProtocol | str = "memory://"
+    backend: CacheBackendProtocol | str = field(default="memory://", repr=False)  # a URL may hold a password
     """A store, or the URL of one (``memory://``; see `asynccache.backends.from_url`)."""
     namespace: str = "asynccache"
     """Prefix of every key; it must be this cache's alone in a store that others use."""

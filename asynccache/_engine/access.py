@@ -74,8 +74,10 @@ class Access:
         self.many: Final = backend if isinstance(backend, SupportsMany) else None
         self.adding: Final = backend if isinstance(backend, SupportsAdd) else None
         self.touching: Final = backend if isinstance(backend, SupportsTouch) else None
-        self.counting: Final = backend if isinstance(backend, SupportsIncrement) else None
         self.clearing: Final = backend if isinstance(backend, SupportsClear) else None
+        # A number has no room for a generation: a store that cannot clear would keep it through a clear.
+        counting = backend if isinstance(backend, SupportsIncrement) else None
+        self.counting: Final = None if self.clearing is None else counting
         self.leasing: Final = backend if isinstance(backend, SupportsLeases) else None
         entries = backend if isinstance(backend, SupportsEntries) and sealer is None else None
         self.local: Final[SupportsEntries | None] = entries

@@ -1,8 +1,7 @@
 """`Exchange`: one request and its response, seen from the cache.
 
-The middleware makes one per request and puts it where a route's decorator finds it. The decorator calls
-`Exchange.lookup` in place of the endpoint: the answer is a `Reply`, or None for "run the endpoint"; then the
-response is recorded on its way out.
+The middleware makes one per request. A route's decorator asks it in place of the endpoint: the answer is a
+`Reply`, or None for "run the endpoint", whose response is recorded on its way out.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ __all__ = ["Exchange", "Send"]
 
 Send = Callable[[Any], Awaitable[None]]
 
-_READS: Final = frozenset({"GET", "HEAD"})
 SERVER_ERROR: Final = 500
 
 
@@ -75,6 +73,16 @@ class Exchange:
 
     # -- the request --------------------------------------------------------------------------------
 
+    def ready(self, policy: CachePolicy) -> Reply | None:
+        """Return the reply if it needs no thinking (see `Fronts`); None: ask `lookup`."""
+        fronts = self._middleware.fronts
+        if fronts is None or self.policy is not None or self.method != "GET" or self.refreshing:
+            return None
+        reply = fronts.reply(self.scope, policy)
+        if reply is not None:
+            self.policy = policy
+        return reply
+
     async def lookup(
         self, policy: CachePolicy, parameters: Mapping[str, Any] | None = None, connection: Any = None
     ) -> Reply | None:
@@ -88,18 +96,11 @@ class Exchange:
         if self.policy is not None:
             return None  # a decorator inside another: the outer one has decided
         self.policy = policy
-        if self.method not in _READS:
-            self._bypass("method", None)
-            return None
-        fronts = self._middleware.fronts
-        if fronts is not None and self.method == "GET" and not self.refreshing:
-            reply = fronts.reply(self.scope, policy)
-            if reply is not None:
-                return reply
+        if self.method not in ("GET", "HEAD"):
+            return self._bypass("method", None)
         wanted, reason = await self._wanted(policy, connection)
         if wanted is None:
-            self._bypass("bypass", reason)
-            return None
+            return self._bypass("bypass", reason)
         tags = policy.tags_for(parameters or self.scope.get("path_params") or {})
         if policy.public:
             self._middleware.remember_public(self.asked.url, policy, wanted.url)
@@ -139,11 +140,12 @@ class Exchange:
         extra = rules.user_key(policy, asked, distinction)
         return Wanted(self._middleware.responses.url_key(url), self.scope["headers"], extra), reason
 
-    def _bypass(self, forward: cache_status.Forward, reason: str | None) -> None:
+    def _bypass(self, forward: cache_status.Forward, reason: str | None) -> Reply | None:
         self.forward = forward
         self._refusal = reason
         if reason is not None:
             self._middleware.warn_once(self.policy, reason, self.scope)
+        return None
 
     async def _resolve(self, attempt: Attempt) -> Reply | None:
         """Answer from the store or with a response that is being produced; else begin to produce one."""
@@ -305,7 +307,7 @@ class Exchange:
         return self._replay(answer.entry, answer.response, member)
 
     def _nothing_stored(self, key: str) -> Reply:
-        """Return the reply to a request that wants a stored response or none (RFC 9111 section 5.2.1.7)."""
+        """Return the reply to ``only-if-cached``."""
         self._note_miss(key)
         forward, self.forward = self.forward or "uri-miss", None
         return nothing_stored(forward, status=self._middleware.http.cache_status)
@@ -350,7 +352,7 @@ class Exchange:
     async def _unrecorded(self, message: Any) -> None:
         """Pass on the head of a response that will not be stored."""
         message = listed(message)
-        if self.method not in _READS and invalidates(self.method, message["status"]):
+        if invalidates(self.method, message["status"]):
             await self._middleware.invalidate(self.asked, self.scope, message.get("headers", ()))
         if self.forward is not None:
             message = self.marked(message, stored=False)

@@ -44,8 +44,10 @@ class MarkedApp:
         if exchange is None:
             await self.app(scope, receive, send)
             return
-        connection = scope if self._connect is None else self._connect(scope)
-        reply = await exchange.lookup(self.policy, scope.get("path_params"), connection)
+        reply = exchange.ready(self.policy)
+        if reply is None:
+            connection = scope if self._connect is None else self._connect(scope)
+            reply = await exchange.lookup(self.policy, scope.get("path_params"), connection)
         if reply is None:
             try:
                 await self.app(scope, receive, send)

@@ -130,7 +130,9 @@ def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., 
         scope = exchange.scope
         if not _serves(scope.get("endpoint"), endpoint):
             return await _call(function, asynchronous, args, kwargs)
-        reply = await exchange.lookup(policy, {**scope.get("path_params", {}), **kwargs}, Request(scope))
+        reply = exchange.ready(policy)
+        if reply is None:
+            reply = await exchange.lookup(policy, {**scope.get("path_params", {}), **kwargs}, Request(scope))
         if reply is None:
             try:
                 return await _call(function, asynchronous, args, kwargs)

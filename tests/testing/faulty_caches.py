@@ -92,10 +92,9 @@ class ClearsNothing(Cache):
 class JoinsNames(Cache):
     """Puts names and keys together with a colon, and no more."""
 
-    parent: Cache | None = None
     name = ""
 
-    def namespace(self, name: str) -> Cache:
+    def namespace(self, name: str) -> JoinsNames:
         child = JoinsNames(self.config)
         child.name = f"{self.name}{name}:"
         return child
