@@ -35,8 +35,9 @@ def group(name: str) -> set[str]:
 
 
 def runtime() -> set[str]:
-    """Return the distributions that asynccache itself asks for, with all extras."""
-    asked: list[str] = sum(EXTRAS.values(), PROJECT["project"]["dependencies"])
+    """Return the distributions that asynccache itself asks for, with all extras of an application."""
+    extras = [items for name, items in EXTRAS.items() if name != "testing"]
+    asked: list[str] = sum(extras, PROJECT["project"]["dependencies"])
     return {normal(item) for item in asked} - {"asynccache"}
 
 
@@ -62,7 +63,7 @@ def test_every_store_has_an_extra() -> None:
 def test_the_extra_all_holds_every_extra() -> None:
     named = {name for item in EXTRAS["all"] for name in item.partition("[")[2].rstrip("]").split(",")}
 
-    assert named == EXTRAS.keys() - {"all"}
+    assert named == EXTRAS.keys() - {"all", "testing"}  # whoever runs an application runs no tests
 
 
 def test_what_exists_is_declared() -> None:
