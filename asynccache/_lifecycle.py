@@ -12,6 +12,7 @@ from asynccache._engine.bulk import BulkLoader
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.coding import Coder
 from asynccache._engine.composing import compose
+from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.loading import Loader
 from asynccache._engine.observing import Observers
@@ -63,7 +64,9 @@ class Lifecycle:
         self._clock = entries.clock
         self._tally = entries.tally
         self._observed = bool(entries.access.observers)
-        self._local = None if entries.local is None else entries.local.get_entry
+        self._local = entries.local
+        self._alive = entries.alive
+        self._seen: dict[str, Entry] = {}
         ttl = self.config.default_ttl
         self.default_ttl = None if ttl is None else seconds(ttl, "default_ttl")
         self._default_lifetime = Lifetime.plain(self.default_ttl)

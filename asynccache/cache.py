@@ -23,6 +23,7 @@ Ttl = Seconds | None | Default
 
 _NUMBERS: Final = frozenset({int, float})
 _REMEMBERED_TTLS: Final = 256
+_SEEN_KEYS: Final = 8192
 
 
 class Cache(Lifecycle):
@@ -57,26 +58,47 @@ class Cache(Lifecycle):
             InvalidKeyError: the key is empty or not encodable. A key that is no str is a TypeError.
         """
         # The path of a hit in this process: nothing here may await, allocate a task or take a lock.
-        local = self._local
-        if local is None or key.__class__ is not str:
+        if self._local is None or key.__class__ is not str:
             return await self._get_from_store(key, default, type)
-        entry = local(self._prefix + key)
+        entry = self._seen.get(key)
+        if (
+            entry is None
+            or (entry.stamps and not self._alive(entry))
+            or not entry.created <= self._clock() < entry.fresh_until
+        ):
+            entry = self._look(key)
+        elif entry.hits < 8:
+            entry.hits += 2
         if entry is not None:
-            if entry.stamps:
-                entry = self.entries.peek(entry.key)
-            if entry is not None and entry.created <= self._clock() < entry.fresh_until:
-                value = entry.value if entry.value_type is type else MISSING
-                if value is MISSING:
-                    value = self.coder.value_of(entry, type)
-                if value is not MISSING:
-                    self._tally.hits += 1
-                    if self._observed:
-                        self.entries.emit(events.Hit(entry.key, self._clock() - entry.created))
-                    return value
-        elif not key.isascii() or not key:
-            check_key(key)
+            value = entry.value if entry.value_type is type else MISSING
+            if value is MISSING:
+                value = self.coder.value_of(entry, type)
+            if value is not MISSING:
+                self._tally.hits += 1
+                if self._observed:
+                    self.entries.emit(events.Hit(entry.key, self._clock() - entry.created))
+                return value
         self._note_miss(key)
         return default
+
+    def _look(self, key: str) -> Entry | None:
+        """Return a fresh entry of a store in this process, and find it faster the next time.
+
+        The store kills what it drops, so an entry kept here never outlives a removal.
+        """
+        entry = None if self._local is None else self._local.get_entry(self._prefix + key)
+        if entry is None:
+            if not key or not key.isascii():
+                check_key(key)
+            return None
+        if entry.stamps and not self._alive(entry):
+            return None
+        if not entry.created <= self._clock() < entry.fresh_until:
+            return None
+        if len(self._seen) >= _SEEN_KEYS:
+            self._seen.clear()
+        self._seen[key] = entry
+        return entry
 
     async def _get_from_store(self, key: str, default: Any, type: Any) -> Any:
         full = self._full(key)
@@ -258,14 +280,17 @@ class Cache(Lifecycle):
             type: As for `get`.
             policy: Stale windows, early refresh and so on; ``ttl`` and ``tags`` given beside it win.
         """
-        entry = self._local_fresh(key)
-        if entry is not None and policy is None:
-            value = entry.value if entry.value_type is type else MISSING
-            if value is not MISSING:
+        if policy is None and self._local is not None and key.__class__ is str:
+            entry = self._seen.get(key)
+            if entry is None or entry.stamps or not entry.created <= self._clock() < entry.fresh_until:
+                entry = self._look(key)
+            elif entry.hits < 8:
+                entry.hits += 2
+            if entry is not None and entry.value_type is type and entry.value is not MISSING:
                 self._tally.hits += 1
                 if self._observed:
                     self.entries.emit(events.Hit(entry.key, self._clock() - entry.created))
-                return cast("T", value)
+                return cast("T", entry.value)
         full = self._full(key)
         if not callable(load):
             raise ConfigurationError(f"load must be callable, not {load!r}")
@@ -274,14 +299,6 @@ class Cache(Lifecycle):
         store_if = None if policy is None else policy.store_if
         job = Job(full, load, life, names, type, store_if)
         return await self.loader.load(job)  # type: ignore[no-any-return]
-
-    def _local_fresh(self, key: str) -> Entry | None:
-        if self._local is None or key.__class__ is not str:
-            return None
-        entry = self._local(self._prefix + key)
-        if entry is None or entry.stamps or not entry.created <= self._clock() < entry.fresh_until:
-            return None
-        return entry
 
     async def get_or_set_many(
         self,

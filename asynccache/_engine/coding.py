@@ -41,6 +41,8 @@ class Coder:
         except CodecError as error:
             logger.warning("cached value of %s is of no use: %s", entry.key, error)
             return MISSING
+        if value.__class__ is dict or value.__class__ is list:
+            return value
         if entry.value is MISSING and len(entry.payload) <= _KEPT_BYTES and is_immutable(value):
             # Set once: a memo of ``@cached`` relies on it that the first type to be asked for stays.
             entry.value = value

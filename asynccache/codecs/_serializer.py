@@ -86,15 +86,16 @@ class Serializer:
         Raises:
             CodecError: the codec is not configured, the payload is damaged, or the value is no ``type``.
         """
+        reader = self._codecs.get(codec)
+        if reader is not None:
+            return reader.decode(payload, type)
         if codec == COUNTER:
             return _counter(payload, type)
         name = codec.removesuffix(Compressor.suffix)
         reader = self._codecs.get(name)
         if reader is None:
             raise CodecError(f"codec {codec!r} is not configured")
-        if name != codec:
-            payload = self._decompress(payload)
-        return reader.decode(payload, type)
+        return reader.decode(self._decompress(payload), type)
 
     def _decompress(self, payload: bytes) -> bytes:
         if self._decompressor is None:
