@@ -92,6 +92,8 @@ def _versions() -> str:
 
 def main() -> int:
     """Run the parts that were asked for and print their tables."""
+    # An installed package has its bytecode: without it every import would be measured as a compilation.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(_PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, smaller caches")
