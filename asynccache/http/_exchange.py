@@ -103,7 +103,7 @@ class Exchange:
             return self._bypass("bypass", reason)
         tags = policy.tags_for(parameters or self.scope.get("path_params") or {})
         if policy.public:
-            self._middleware.remember_public(self.asked.url, policy, wanted.url)
+            self._middleware.remember_public(self.pristine["path"], self.asked.url, policy, wanted.url)
         attempt = Attempt(
             policy, self._middleware.lifetime(policy), wanted, tags, shared_only=reason is not None
         )

@@ -92,6 +92,8 @@ class CacheMiddleware:
         if access.local is not None and simple:
             self.fronts = Fronts(self.cache.entries, status=self.http.cache_status)
         self._public: BoundedDict[str, tuple[CachePolicy, str]] = BoundedDict(_REMEMBERED)
+        self._public_paths: BoundedDict[str, None] = BoundedDict(_REMEMBERED)
+        """Their paths: all others need not be looked for."""
         self._uncacheable: BoundedDict[str, float] = BoundedDict(_REMEMBERED)
         self._lifetimes: dict[int, tuple[CachePolicy, Lifetime]] = {}
         self._refreshing: dict[str, asyncio.Task[None]] = {}
@@ -123,7 +125,7 @@ class CacheMiddleware:
                 current.reset(token)
 
     async def _http(self, scope: rules.Scope, receive: Receive, send: Send, exchange: Exchange) -> None:
-        if self._public and not exchange.refreshing and await self._answered(exchange, send):
+        if scope["path"] in self._public_paths and await self._answered(exchange, send):
             return
         scope[SCOPE_KEY] = exchange
         token = current.set(exchange)
@@ -141,7 +143,7 @@ class CacheMiddleware:
 
     async def _answered(self, exchange: Exchange, send: Send) -> bool:
         """Answer a request for a URL whose route is known to be public, if that is possible."""
-        if exchange.method not in ("GET", "HEAD") or exchange.asked.content:
+        if exchange.refreshing or exchange.method not in ("GET", "HEAD") or exchange.asked.content:
             return False
         known = self._public.get(exchange.asked.url)
         reply = None if known is None else await exchange.early(*known)
@@ -210,9 +212,10 @@ class CacheMiddleware:
             known = self._lifetimes[id(policy)] = (policy, Lifetime.of(policy, self.cache.default_ttl))
         return known[1]
 
-    def remember_public(self, url: str, policy: CachePolicy, key: str) -> None:
+    def remember_public(self, path: str, url: str, policy: CachePolicy, key: str) -> None:
         """Serve hits of ``url`` before routing from now on: its route is public, as this process has seen."""
         self._public[url] = (policy, key)
+        self._public_paths[path] = None
 
     def remember_front(
         self, scope: rules.Scope, attempt: Attempt, entry: Entry, response: StoredResponse
