@@ -8,7 +8,7 @@ from typing import Final
 
 from asynccache._engine.clock import Clock
 from asynccache._engine.entry import COUNTER, Entry, unpack
-from asynccache._engine.leasebook import LeaseBook
+from asynccache._engine.leases import LeaseBook
 from asynccache._engine.s3fifo import S3FIFO, USED, cost
 from asynccache._engine.sweeping import SLACK, Sweeper
 from asynccache.keys import check_key

@@ -125,18 +125,6 @@ class SingleFlight:
         """Return True while ``key`` is being computed in this event loop."""
         return (asyncio.get_running_loop(), key) in self._flights
 
-    def forget(self, key: Hashable) -> None:
-        """Let the next caller start anew: ``key`` was invalidated, what is being computed may be outdated.
-
-        Those who wait already asked before the invalidation and get what they waited for.
-        """
-        for where in [where for where in self._flights if where[1] == key]:
-            self._flights.pop(where, None)
-
-    def forget_all(self) -> None:
-        """Do the same for every key."""
-        self._flights.clear()
-
     async def aclose(self, timeout: float = 5.0) -> None:
         """Cancel every computation and wait for them to end; their waiters raise `CacheError` at once.
 

@@ -12,7 +12,7 @@ import pytest
 
 from asynccache._engine.entry import COUNTER, Entry, SupportsEntries, pack
 from asynccache._engine.fanout import Fanout
-from asynccache._engine.leasebook import LeaseBook
+from asynccache._engine.leases import LeaseBook
 from asynccache._engine.s3fifo import OVERHEAD, cost
 from asynccache.backends.memory import InMemoryBackend
 from asynccache.errors import BackendError, ConfigurationError, InvalidKeyError

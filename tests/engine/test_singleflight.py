@@ -395,24 +395,6 @@ async def test_a_background_failure_is_reported_once(caplog: pytest.LogCaptureFi
     assert unhandled == []
 
 
-async def test_forget_lets_the_next_caller_start_anew() -> None:
-    """After an invalidation nobody joins what began before it; who waited already gets an answer."""
-    flights, before, after = SingleFlight(), Work("before"), Work("after")
-    old = start(flights, before, 2)
-    await ticks()
-    flights.forget("k")
-    flights.forget("unknown")
-    new = start(flights, after, 2)
-    await ticks()
-    before.gate.set()
-    assert await asyncio.gather(*old) == ["before"] * 2
-    assert flights.running("k")
-    flights.forget_all()
-    assert not flights.running("k")
-    after.gate.set()
-    assert await asyncio.gather(*new) == ["after"] * 2
-
-
 async def test_a_forgotten_run_is_still_cancelled_with_its_last_waiter() -> None:
     """Forgetting takes a run out of the table, not out of its waiters' hands."""
     flights, work = SingleFlight(), Work()
