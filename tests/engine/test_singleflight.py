@@ -395,17 +395,6 @@ async def test_a_background_failure_is_reported_once(caplog: pytest.LogCaptureFi
     assert unhandled == []
 
 
-async def test_a_forgotten_run_is_still_cancelled_with_its_last_waiter() -> None:
-    """Forgetting takes a run out of the table, not out of its waiters' hands."""
-    flights, work = SingleFlight(), Work()
-    task = start(flights, work, 1)[0]
-    await ticks()
-    flights.forget("k")
-    task.cancel()
-    await ticks()
-    assert work.cancelled == 1
-
-
 async def test_aclose_ends_everything() -> None:
     """Waiters hear a clear error, the work is cancelled and waited for, the table can be used again."""
     flights, work, refresh = SingleFlight(), Work(), Work()
