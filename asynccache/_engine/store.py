@@ -123,10 +123,6 @@ class EntryStore:
 
     # -- writing ------------------------------------------------------------------------------------
 
-    async def put(self, entry: Entry) -> bool:
-        """Store ``entry`` beside whatever is being computed; for records that are not values."""
-        return await self.access.write(entry)
-
     def write_now(self, entry: Entry) -> bool:
         """Do what `write` does, in a store of this process, with an entry that is not too large."""
         if self.runs.by_key:
