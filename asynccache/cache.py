@@ -61,12 +61,20 @@ class Cache(Lifecycle):
         if self._local is None or key.__class__ is not str:
             return await self._get_from_store(key, default, type)
         entry = self._seen.get(key)
-        if (
-            entry is None
-            or (entry.stamps and not self._alive(entry))
-            or not entry.created <= self._clock() < entry.fresh_until
+        if entry is None:
+            entry = self._local.get_entry(self._prefix + key)
+            if entry is None:
+                if not key or not key.isascii():
+                    check_key(key)
+                self._tally.misses += 1
+                if self._observed:
+                    self.entries.emit(events.Miss(self._prefix + key))
+                return default
+            entry = self._remembered(key, entry)
+        elif (entry.stamps and not self._alive(entry)) or not (
+            entry.created <= self._clock() < entry.fresh_until
         ):
-            entry = self._look(key)
+            entry = self._remembered(key, self._local.get_entry(self._prefix + key))
         elif entry.hits < 8:
             entry.hits += 2
         if entry is not None:
@@ -81,17 +89,12 @@ class Cache(Lifecycle):
         self._note_miss(key)
         return default
 
-    def _look(self, key: str) -> Entry | None:
-        """Return a fresh entry of a store in this process, and find it faster the next time.
+    def _remembered(self, key: str, entry: Entry | None) -> Entry | None:
+        """Return what a store in this process has under ``key`` if it is fresh, and find it faster next time.
 
-        The store kills what it drops, so an entry kept here never outlives a removal.
+        The store kills what it drops, so an entry remembered here never outlives a removal.
         """
-        entry = None if self._local is None else self._local.get_entry(self._prefix + key)
-        if entry is None:
-            if not key or not key.isascii():
-                check_key(key)
-            return None
-        if entry.stamps and not self._alive(entry):
+        if entry is None or (entry.stamps and not self._alive(entry)):
             return None
         if not entry.created <= self._clock() < entry.fresh_until:
             return None
@@ -283,7 +286,7 @@ class Cache(Lifecycle):
         if policy is None and self._local is not None and key.__class__ is str:
             entry = self._seen.get(key)
             if entry is None or entry.stamps or not entry.created <= self._clock() < entry.fresh_until:
-                entry = self._look(key)
+                entry = self._remembered(key, self._local.get_entry(self._prefix + key))
             elif entry.hits < 8:
                 entry.hits += 2
             if entry is not None and entry.value_type is type and entry.value is not MISSING:
