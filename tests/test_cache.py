@@ -509,3 +509,20 @@ async def test_unreliable_store(clock: FakeClock) -> None:
         await cache.delete("k")
         assert await cache.get("k") is None
     await cache.aclose()
+
+
+async def test_what_get_or_set_remembers_expires() -> None:
+    """A value that was hit twice, and is kept decoded, is computed anew at its expiry all the same."""
+    clock = FakeClock()
+    cache = Cache(CacheConfig(backend=InMemoryBackend(clock=clock), clock=clock))
+    runs: list[str] = []
+
+    async def load() -> str:
+        runs.append("run")
+        return f"value {len(runs)}"
+
+    for _ in range(3):
+        assert await cache.get_or_set("k", load, 60) == "value 1"
+        assert await cache.get("k") == "value 1"
+    clock.advance(60)
+    assert await cache.get_or_set("k", load, 60) == "value 2"
