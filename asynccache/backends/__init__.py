@@ -14,6 +14,22 @@ __all__ = ["from_url", "parse_size", "register_scheme", "schemes"]
 
 _SCHEMES: Final[dict[str, str]] = {
     "memory": "asynccache.backends.memory:InMemoryBackend",
+    "sqlite": "asynccache.backends.sqlite:SQLiteBackend",
+    "redis": "asynccache.backends.redis:RedisBackend",
+    "rediss": "asynccache.backends.redis:RedisBackend",
+    "redis+unix": "asynccache.backends.redis:RedisBackend",
+    "redis+sentinel": "asynccache.backends.redis:RedisBackend",
+    "rediss+sentinel": "asynccache.backends.redis:RedisBackend",
+    "redis+cluster": "asynccache.backends.redis:RedisBackend",
+    "rediss+cluster": "asynccache.backends.redis:RedisBackend",
+    "valkey": "asynccache.backends.redis:RedisBackend",
+    "valkeys": "asynccache.backends.redis:RedisBackend",
+    "memcached": "asynccache.backends.memcached:MemcachedBackend",
+    "memcacheds": "asynccache.backends.memcached:MemcachedBackend",
+    "postgresql": "asynccache.backends.postgres:PostgresBackend",
+    "postgres": "asynccache.backends.postgres:PostgresBackend",
+    "mongodb": "asynccache.backends.mongodb:MongoDBBackend",
+    "mongodb+srv": "asynccache.backends.mongodb:MongoDBBackend",
 }
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
 _TARGET: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")

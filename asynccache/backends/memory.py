@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from asynccache._engine.arguments import INT64, check_count, check_integer, check_value, lifetime
 from asynccache._engine.clock import Clock, wall_clock
 from asynccache._engine.entry import COUNTER, Entry, pack
 from asynccache._engine.fanout import Fanout
@@ -26,7 +27,6 @@ __all__ = ["InMemoryBackend"]
 
 _MIB: Final = 2**20
 _LEAST_BYTES: Final = 4096
-_INT64: Final = 2**63
 
 
 class InMemoryBackend(Holding):
@@ -62,9 +62,9 @@ class InMemoryBackend(Holding):
         max_entries: int | None = None,
         clock: Clock = wall_clock,
     ) -> None:
-        _check_count(max_bytes, "max_bytes", _LEAST_BYTES)
+        check_count(max_bytes, "max_bytes", _LEAST_BYTES)
         if max_entries is not None:
-            _check_count(max_entries, "max_entries", 1)
+            check_count(max_entries, "max_entries", 1)
         if not callable(clock):  # pyright: ignore[reportUnnecessaryComparison]
             raise ConfigurationError(f"clock must be callable, not {clock!r}")
         super().__init__(S3FIFO(max_bytes, max_entries), clock)
@@ -126,10 +126,10 @@ class InMemoryBackend(Holding):
             InvalidKeyError: ``key`` is empty or cannot be written as UTF-8.
         """
         if value.__class__ is not bytes:
-            _check_value(value)
+            check_value(value)
         clock = self._clock
         now = clock()
-        return self._set(key, value, inf if ttl is None else now + _lifetime(ttl), now)
+        return self._set(key, value, inf if ttl is None else now + lifetime(ttl), now)
 
     async def delete(self, key: str) -> bool:
         """Remove ``key``; True if something was there."""
@@ -145,9 +145,9 @@ class InMemoryBackend(Holding):
         """Store all of ``items``; return the keys that were refused because their value is too large."""
         for key, value in items.items():  # all or nothing
             check_key(key)
-            _check_value(value)
+            check_value(value)
         now = self._clock()
-        until = now + _lifetime(ttl)
+        until = now + lifetime(ttl)
         return {key for key, value in items.items() if not self._set(key, value, until, now)}
 
     async def delete_many(self, keys: Sequence[str]) -> int:
@@ -166,11 +166,11 @@ class InMemoryBackend(Holding):
 
         A value with windows in which it may be served stale loses them: it is fresh for ``ttl``.
         """
-        lifetime, now = _lifetime(ttl), self._clock()
+        life, now = lifetime(ttl), self._clock()
         entry = self._live(key, now)
         if entry is None:
             return False
-        until = now + lifetime
+        until = now + life
         self._store(
             replace(entry, fresh_until=until, stale_until=until, error_until=until, hits=0), until, now
         )
@@ -179,9 +179,9 @@ class InMemoryBackend(Holding):
     async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """Store ``value`` only if nothing is under ``key``; True if it was stored."""
         check_key(key)
-        _check_value(value)
-        lifetime, now = _lifetime(ttl), self._clock()
-        return self._live(key, now) is None and self._set(key, value, now + lifetime, now)
+        check_value(value)
+        life, now = lifetime(ttl), self._clock()
+        return self._live(key, now) is None and self._set(key, value, now + life, now)
 
     async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: float | None = None) -> int:
         """Add ``delta`` and return the new value.
@@ -192,21 +192,21 @@ class InMemoryBackend(Holding):
             BackendError: what is there is not an integer, or the result would not fit in 64 bits.
         """
         check_key(key)
-        _check_integer(delta, "delta")
-        _check_integer(initial, "initial")
-        lifetime, now = _lifetime(ttl), self._clock()
+        check_integer(delta, "delta")
+        check_integer(initial, "initial")
+        life, now = lifetime(ttl), self._clock()
         entry = self._live(key, now)
         if entry is not None and entry.codec != COUNTER:
             entry = None if entry.codec else self._revealed(entry, now)
             if entry is None or entry.codec != COUNTER:
                 raise BackendError("not an integer", backend="memory", key=key)
         value = delta + (initial if entry is None else entry.value)
-        if not -_INT64 <= value < _INT64:
+        if not -INT64 <= value < INT64:
             raise BackendError("the result does not fit in 64 bits", backend="memory", key=key)
         self._leases.void(key)
         payload = b"%d" % value
         if entry is None:
-            until = now + lifetime
+            until = now + life
             self._store(Entry(key, payload, COUNTER, now, until, until, until, value=value), until, now)
         else:
             self._table.resize(entry, payload)
@@ -275,9 +275,9 @@ class InMemoryBackend(Holding):
     async def fill(self, key: str, value: bytes, ttl: float | None, token: str) -> bool:
         """Store ``value`` and end the lease if ``token`` still holds it; False if not, or if too large."""
         check_key(key)
-        _check_value(value)
-        lifetime, now = _lifetime(ttl), self._clock()
-        return self._leases.end(key, token, now) and self._set(key, value, now + lifetime, now)
+        check_value(value)
+        life, now = lifetime(ttl), self._clock()
+        return self._leases.end(key, token, now) and self._set(key, value, now + life, now)
 
     async def release_lease(self, key: str, token: str) -> None:
         """End the lease without storing anything; no effect if ``token`` no longer holds it."""
@@ -285,7 +285,7 @@ class InMemoryBackend(Holding):
 
     async def publish(self, message: bytes) -> None:
         """Send ``message`` to every subscriber of this object."""
-        _check_value(message, "message")
+        check_value(message, "message")
         self._bus.publish(message)
 
     def subscribe(self) -> AsyncIterator[bytes]:
@@ -337,24 +337,3 @@ class InMemoryBackend(Holding):
         if not self._table.entries:
             self._table.forget()
             self._sweeper.forget()
-
-
-def _check_value(value: object, name: str = "value") -> None:
-    if not isinstance(value, bytes):
-        raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
-
-
-def _check_integer(value: object, name: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, not {value!r}")
-
-
-def _check_count(value: object, name: str, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigurationError(f"{name} must be an int of at least {least}, not {value!r}")
-
-
-def _lifetime(ttl: float | None) -> float:
-    if (type(ttl) is float or type(ttl) is int) and 0 < ttl < inf:
-        return ttl
-    return inf if ttl is None else seconds(ttl, "ttl")

@@ -1,0 +1,121 @@
+"""Where a test's server comes from: a URL in the environment, else Docker, else a program on this machine.
+
+Where none of them is to be had, tests that need it are skipped; with ``CI`` set they fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import TypeVar
+
+import pytest
+
+from tests.servers.process import ROOT, find_program
+
+__all__ = ["missing", "program", "provided"]
+
+S = TypeVar("S")
+
+
+def missing(what: str, how: str) -> None:
+    """Skip the test, or fail it where ``CI`` is set: there everything has to be tested."""
+    message = f"{what} is not here: {how}"
+    if os.environ.get("CI"):
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def program(name: str) -> str:
+    """Return the path of a server's program, for tests that have to start, freeze or kill their own."""
+    path = find_program(name)
+    if path is None:
+        missing(name, "install it, or run scripts/test as root on Debian")
+        raise AssertionError  # `missing` never returns
+    return path
+
+
+@contextlib.contextmanager
+def provided(
+    kind: str,
+    *,
+    at: Callable[[str], S],
+    url: str,
+    start: Callable[[], AbstractContextManager[S]],
+    programs: tuple[str, ...],
+) -> Iterator[S]:
+    """Give a server of ``kind`` for the length of a ``with`` block.
+
+    Args:
+        kind: The service's name in docker-compose.yml; ``ASYNCCACHE_TEST_<KIND>_URL`` names one that runs already.
+        at: Makes the server's description from its URL.
+        url: The URL of a container's server, with ``{host}`` and ``{port}`` to be filled in.
+        start: Starts one from the ``programs`` of this machine.
+        programs: What `start` needs.
+    """
+    variable = f"ASYNCCACHE_TEST_{kind.upper()}_URL"
+    if given := os.environ.get(variable):
+        yield at(given)
+    elif docker_answers():
+        with container(kind) as (host, port):
+            yield at(url.format(host=host, port=port))
+    elif all(map(find_program, programs)):
+        with start() as server:
+            yield server
+    else:
+        missing(kind, f"set {variable}, start Docker, or install {' and '.join(programs)}")
+
+
+@cache
+def docker_answers() -> bool:
+    """Return whether a Docker engine runs on this machine."""
+    try:
+        import docker  # comes with testcontainers
+    except ImportError:
+        return False
+    try:
+        client = docker.from_env(timeout=5)
+    except docker.errors.DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def container(service: str) -> Iterator[tuple[str, int]]:
+    """Run the image that docker-compose.yml names for ``service``; give the host and port to reach it."""
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.waiting_utils import wait_for_logs
+
+    inside, log, environment = _SERVICES[service]
+    with DockerContainer(_image(service)).with_exposed_ports(inside) as box:
+        for name, value in environment.items():
+            box.with_env(name, value)
+        wait_for_logs(box, log, timeout=120)
+        yield box.get_container_host_ip(), int(box.get_exposed_port(inside))
+
+
+_SERVICES: dict[str, tuple[int, str, dict[str, str]]] = {
+    "redis": (6379, "Ready to accept connections", {}),
+    "memcached": (11211, "", {}),
+    "postgres": (5432, "ready to accept connections(.|\n)*ready to accept connections", {
+        "POSTGRES_USER": "asynccache",
+        "POSTGRES_PASSWORD": "asynccache",
+        "POSTGRES_DB": "asynccache",
+    }),
+    "mongo": (27017, "Waiting for connections", {}),
+}
+"""Port, the line in the log that says it is up, environment."""
+
+
+def _image(service: str) -> str:
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    found = re.search(rf"^  {service}:\n    image: (\S+)", text, re.MULTILINE)
+    assert found, f"docker-compose.yml has no service {service}"
+    return found[1]
