@@ -1,6 +1,6 @@
-"""The public suites over a store on a real server: bare, as a cache wraps it, behind the facade, and encrypted.
+"""The public suites over a store on a real server: bare, wrapped, behind the facade, and encrypted.
 
-A configuration is a mixin with a name and a way to make the store; each of the four suites makes it a test class::
+A configuration is a mixin with a name and a way to make the store; each suite makes it a test class::
 
     class Single:
         store = "Redis"
@@ -8,9 +8,16 @@ A configuration is a mixin with a name and a way to make the store; each of the 
         def make(self, request, clock):
             return RedisBackend(request.getfixturevalue("redis_server").url, clock=clock)
 
+
     class TestRedis(Single, Bare): ...
+
+
     class TestRedisWrapped(Single, Wrapped): ...
+
+
     class TestCacheOnRedis(Single, OnCache): ...
+
+
     class TestSealedCacheOnRedis(Single, OnSealedCache): ...
 
 `tests/conftest.py` prints what came of them as a table of stores and suites.
@@ -53,7 +60,7 @@ class StoreSuite:
         """Return the store, not opened yet."""
         raise NotImplementedError
 
-    def wrap(self, backend: CacheBackendProtocol) -> CacheBackendProtocol:
+    def as_used(self, backend: CacheBackendProtocol) -> CacheBackendProtocol:
         """Return what the suite is to run on."""
         return backend
 
@@ -62,7 +69,7 @@ class StoreSuite:
         """Give the store, open."""
         # Not in the past: a server may sweep by its own clock what has expired by ours.
         self.clock = FakeClock(start=float(round(wall_clock()))) if self.fake_time else None
-        backend = self.wrap(self.make(request, self.clock or wall_clock))
+        backend = self.as_used(self.make(request, self.clock or wall_clock))
         if isinstance(backend, SupportsLifecycle):
             await backend.open()
         yield backend
@@ -81,7 +88,7 @@ class Wrapped(StoreSuite, BackendConformance):
 
     suite = "batched and guarded"
 
-    def wrap(self, backend: CacheBackendProtocol) -> CacheBackendProtocol:
+    def as_used(self, backend: CacheBackendProtocol) -> CacheBackendProtocol:
         """Return the store in both wrappers."""
         return Batched(Guard(backend, stopwatch, timeout=PATIENT))
 

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 __all__ = ["ROOT", "ServerProcess", "find_program", "free_port", "running"]
@@ -176,7 +176,7 @@ def running(
     user: str | None = None,
     prepare: Callable[[Path], None] | None = None,
     ready: Callable[[int], bool] = listens,
-) -> Iterator[ServerProcess]:
+) -> Generator[ServerProcess]:
     """Run a server for the length of a ``with`` block; arguments as for `ServerProcess`."""
     folder = Path(tempfile.mkdtemp(prefix="asynccache-"))
     server = ServerProcess(command, folder, user=user, prepare=prepare, ready=ready)

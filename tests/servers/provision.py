@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import TypeVar
@@ -47,11 +47,12 @@ def provided(
     url: str,
     start: Callable[[], AbstractContextManager[S]],
     programs: tuple[str, ...],
-) -> Iterator[S]:
+) -> Generator[S]:
     """Give a server of ``kind`` for the length of a ``with`` block.
 
     Args:
-        kind: The service's name in docker-compose.yml; ``ASYNCCACHE_TEST_<KIND>_URL`` names one that runs already.
+        kind: The service's name in docker-compose.yml; ``ASYNCCACHE_TEST_<KIND>_URL`` names a server that
+            runs already.
         at: Makes the server's description from its URL.
         url: The URL of a container's server, with ``{host}`` and ``{port}`` to be filled in.
         start: Starts one from the ``programs`` of this machine.
@@ -88,7 +89,7 @@ def docker_answers() -> bool:
 
 
 @contextlib.contextmanager
-def container(service: str) -> Iterator[tuple[str, int]]:
+def container(service: str) -> Generator[tuple[str, int]]:
     """Run the image that docker-compose.yml names for ``service``; give the host and port to reach it."""
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.waiting_utils import wait_for_logs
@@ -104,11 +105,15 @@ def container(service: str) -> Iterator[tuple[str, int]]:
 _SERVICES: dict[str, tuple[int, str, dict[str, str]]] = {
     "redis": (6379, "Ready to accept connections", {}),
     "memcached": (11211, "", {}),
-    "postgres": (5432, "ready to accept connections(.|\n)*ready to accept connections", {
-        "POSTGRES_USER": "asynccache",
-        "POSTGRES_PASSWORD": "asynccache",
-        "POSTGRES_DB": "asynccache",
-    }),
+    "postgres": (
+        5432,
+        "ready to accept connections(.|\n)*ready to accept connections",
+        {
+            "POSTGRES_USER": "asynccache",
+            "POSTGRES_PASSWORD": "asynccache",
+            "POSTGRES_DB": "asynccache",
+        },
+    ),
     "mongo": (27017, "Waiting for connections", {}),
 }
 """Port, the line in the log that says it is up, environment."""

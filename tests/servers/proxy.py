@@ -1,14 +1,14 @@
 """A TCP proxy that misbehaves: it chops, delays, freezes, resets, and closes half.
 
-    async with Proxy(port) as proxy:
-        proxy.chunk = 3          # at most so many bytes at once from the server, a turn of the loop in between
-        proxy.delay = 0.1        # seconds before each piece of an answer
-        proxy.freeze()           # connections stay, nothing passes in either direction, until thaw()
-        proxy.reset()            # every connection ends with a RST
-        proxy.half_close()       # every connection's answers end (FIN), its requests still pass
-        proxy.refuse = True      # new connections are reset at once
-        proxy.swallow = True     # requests pass, answers are lost
-        proxy.port, proxy.accepted, proxy.open
+async with Proxy(port) as proxy:
+proxy.chunk = 3          # at most so many bytes at once from the server, a turn of the loop in between
+proxy.delay = 0.1        # seconds before each piece of an answer
+proxy.freeze()           # connections stay, nothing passes in either direction, until thaw()
+proxy.reset()            # every connection ends with a RST
+proxy.half_close()       # every connection's answers end (FIN), its requests still pass
+proxy.refuse = True      # new connections are reset at once
+proxy.swallow = True     # requests pass, answers are lost
+proxy.port, proxy.accepted, proxy.open
 """
 
 from __future__ import annotations
@@ -110,9 +110,7 @@ class Proxy:
             for writer in (client, server):
                 writer.close()
 
-    async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool
-    ) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> None:
         while data := await source.read(65_536):
             if not answers:
                 await self._flows.wait()
