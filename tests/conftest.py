@@ -32,9 +32,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts: dict[str, dict[str, Counter[str]]] = {}
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, []):
-            place = dict(getattr(report, "user_properties", ())).get("conformance")
-            if place is not None:
-                store, _, suite = str(place).partition("|")
+            properties: dict[str, object] = dict(getattr(report, "user_properties", ()))
+            if "conformance" in properties:
+                store, _, suite = str(properties["conformance"]).partition("|")
                 counts.setdefault(store, {}).setdefault(suite, Counter())[outcome] += 1
     if not counts:
         return
