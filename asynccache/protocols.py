@@ -74,8 +74,8 @@ class SupportsMany(Protocol):
         """Store all of ``items``; return the keys the store refused (see ``set``), usually none."""
         ...
 
-    async def delete_many(self, keys: Sequence[str]) -> int:
-        """Remove ``keys``; return how many were there."""
+    async def delete_many(self, keys: Sequence[str]) -> set[str]:
+        """Remove ``keys``; return those that were there."""
         ...
 
 

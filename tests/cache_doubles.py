@@ -126,8 +126,8 @@ class Untouchable:
     async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Any:
         return self._touch("set_many")
 
-    async def delete_many(self, keys: Sequence[str]) -> int:
-        return self._touch("delete_many")  # type: ignore[no-any-return]
+    async def delete_many(self, keys: Sequence[str]) -> Any:
+        return self._touch("delete_many")
 
     async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         return self._touch("add")  # type: ignore[no-any-return]

@@ -139,7 +139,8 @@ class Access:
         """Remove ``keys``; return how many were there, None if the store failed."""
         backend = self.backend
         if len(keys) > 1 and self.many is not None:
-            return await self.attempt("delete_many", keys[0], self.many.delete_many(keys), None)
+            found = await self.attempt("delete_many", keys[0], self.many.delete_many(keys), None)
+            return None if found is None else len(found)
         removed = [await self.attempt("delete", key, _maybe(backend.delete(key)), None) for key in keys]
         return None if None in removed else sum(map(bool, removed))
 

@@ -5,10 +5,10 @@ the first to join creates the batch's task, which takes its first step when all 
 have had theirs. A read never joins a request that was already sent: its answer may be older than a write
 that was acknowledged since.
 
-Writes. Sets of one turn and one ttl become one ``set_many``; of two sets of one key the last wins. Writes
+Writes. Sets of one turn and one ttl become one ``set_many``; of two sets of one key the last wins. Deletes
+of one turn become one ``delete_many``; of two deletes of one key the first is told what was there. Writes
 of one key never overlap: whoever comes while one is under way waits for it. So a set whose caller gave
-up can never land after, and undo, a later one. Deletes keep this order too, but each is sent by itself:
-``delete_many`` tells how many keys were there, not which.
+up can never land after, and undo, a later one.
 
 All I/O runs in tasks of this module. A caller waits on a future of its own, so its cancellation reaches no
 connection: the operation ends as it would have, and nobody hears of it. A failed batch fails for each of
@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 from asynccache._engine.perloop import PerLoop
 from asynccache._engine.raising import fail
-from asynccache._engine.turns import Lane, Reads, Set, Write
+from asynccache._engine.turns import Delete, Lane, Queued, Reads, Set, Write
 from asynccache._engine.wrapping import Wrapper, owns_its_io
 from asynccache.errors import ConfigurationError
 from asynccache.protocols import BackendHealth, CacheBackendProtocol, SupportsLifecycle, SupportsMany
@@ -33,6 +33,7 @@ from asynccache.protocols import BackendHealth, CacheBackendProtocol, SupportsLi
 __all__ = ["Batched"]
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=Queued)
 Keys = set[str]
 _CLOSING_SECONDS: Final = 5.0
 
@@ -129,26 +130,92 @@ class Batched(Wrapper):
         """Return True if the store has ``key``."""
         return await self._owned(lambda: self._inner.exists(key))
 
-    # -- sets -------------------------------------------------------------------------------------------
+    # -- sets and deletes -------------------------------------------------------------------------------
 
     async def set(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         """Store ``value``, together with what other tasks store now; False if the store refuses it."""
         lane = self._lane()
-        write = lane.writes.get(key)
-        while write is not None and not (isinstance(write, Set) and not write.sent):
-            await lane.after(write)
-            write = lane.writes.get(key)
-        if write is None:
-            write = lane.writes[key] = Set(key)
-            if not lane.sets:
-                lane.sets = []
-                lane.own(self._flush(lane, lane.sets), partial(self._lost_sets, lane, lane.sets))
-            lane.sets.append(write)
+        write = await self._queued(lane, key, Set)
         write.value = value
         write.ttl = ttl
         caller: Future[bool] = lane.loop.create_future()
         write.callers.append(caller)
         return await caller
+
+    async def delete(self, key: str) -> bool:
+        """Remove ``key``, together with what other tasks remove now; True if something was there."""
+        lane = self._lane()
+        write = await self._queued(lane, key, Delete)
+        caller: Future[bool] = lane.loop.create_future()
+        write.callers.append(caller)
+        return await caller
+
+    async def _queued(self, lane: Lane, key: str, kind: type[Q]) -> Q:
+        """Return the write of that kind of ``key`` to be sent next, after those that came before it."""
+        write = lane.writes.get(key)
+        while write is not None:
+            if isinstance(write, kind) and not write.sent:
+                return write
+            await lane.after(write)
+            write = lane.writes.get(key)
+        queued = lane.writes[key] = kind(key)
+        if not lane.queue:
+            lane.queue = []
+            lane.own(self._flush(lane, lane.queue), partial(self._lost, lane, lane.queue))
+        lane.queue.append(queued)
+        return queued
+
+    async def _flush(self, lane: Lane, queue: Sequence[Queued]) -> None:
+        """Send the writes of this turn, those of one sort together."""
+        lane.queue = []
+        sorts: dict[object, list[Queued]] = {}
+        for write in queue:
+            write.sent = True
+            sorts.setdefault(write.sort, []).append(write)
+        batches = [part for group in sorts.values() for part in _parts(group, self._max_batch)]
+        for batch in batches[1:]:
+            lane.own(self._write(lane, batch), partial(self._lost, lane, batch))
+        await self._write(lane, batches[0])
+
+    async def _write(self, lane: Lane, batch: Sequence[Queued]) -> None:
+        lane.under_way += 1
+        try:
+            named = await self._send(batch)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the callers raise it
+            for write in batch:
+                lane.end(write, (write.key,))
+            fail([caller for write in batch for caller in write.callers], error)
+            _reraise_ends(error)
+        else:
+            for write in batch:
+                lane.end(write, (write.key,))
+                write.answer(named)
+        finally:
+            lane.under_way -= 1
+
+    async def _send(self, batch: Sequence[Queued]) -> Keys:
+        """Do all of ``batch``, which is of one sort; return the keys that the store named."""
+        first = batch[0]
+        if isinstance(first, Set):
+            if len(batch) == 1:
+                stored = await self._inner.set(first.key, first.value, first.ttl)
+                return {first.key} if stored is False else set()
+            items = {write.key: write.value for write in batch if isinstance(write, Set)}
+            return await self._inner.set_many(items, first.ttl)  # type: ignore[no-any-return]
+        if len(batch) == 1:
+            return {first.key} if await self._inner.delete(first.key) else set()
+        return await self._inner.delete_many([write.key for write in batch])  # type: ignore[no-any-return]
+
+    def _lost(self, lane: Lane, writes: Sequence[Queued]) -> None:
+        if lane.queue is writes:
+            lane.queue = []
+        for write in writes:
+            fail(write.callers, CancelledError())
+            lane.end(write, (write.key,))
+
+    # -- other writes -----------------------------------------------------------------------------------
 
     async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Keys:
         """Store all of ``items`` with one ttl; return the keys the store refused."""
@@ -162,69 +229,17 @@ class Batched(Wrapper):
 
         return await self._exclusive(items, write) if items else refused
 
-    async def _flush(self, lane: Lane, sets: Sequence[Set]) -> None:
-        """Send the sets of this turn, those of one ttl together."""
-        lane.sets = []
-        groups: dict[float | None, list[Set]] = {}
-        for write in sets:
-            write.sent = True
-            groups.setdefault(write.ttl, []).append(write)
-        batches = [part for group in groups.values() for part in _parts(group, self._max_batch)]
-        for batch in batches[1:]:
-            lane.own(self._write(lane, batch), partial(self._lost_sets, lane, batch))
-        await self._write(lane, batches[0])
-
-    async def _write(self, lane: Lane, batch: Sequence[Set]) -> None:
-        callers = [caller for write in batch for caller in write.callers]
-        lane.under_way += 1
-        try:
-            if len(batch) == 1:
-                [write] = batch
-                stored = await self._inner.set(write.key, write.value, write.ttl)
-                refused = {write.key} if stored is False else set[str]()
-            else:
-                items = {write.key: write.value for write in batch}
-                refused = await self._inner.set_many(items, batch[0].ttl)
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the callers raise it
-            for write in batch:
-                lane.end(write, (write.key,))
-            fail(callers, error)
-            _reraise_ends(error)
-        else:
-            for write in batch:
-                lane.end(write, (write.key,))
-                for caller in write.callers:
-                    if not caller.done():
-                        caller.set_result(write.key not in refused)
-        finally:
-            lane.under_way -= 1
-
-    def _lost_sets(self, lane: Lane, sets: Sequence[Set]) -> None:
-        if lane.sets is sets:
-            lane.sets = []
-        for write in sets:
-            fail(write.callers, CancelledError())
-            lane.end(write, (write.key,))
-
-    # -- other writes -----------------------------------------------------------------------------------
-
-    async def delete(self, key: str) -> bool:
-        """Remove ``key``; True if something was there."""
-        return await self._exclusive((key,), lambda: self._inner.delete(key))
-
-    async def delete_many(self, keys: Sequence[str]) -> int:
-        """Remove ``keys``; return how many were there."""
+    async def delete_many(self, keys: Sequence[str]) -> Keys:
+        """Remove ``keys``; return those that were there."""
         distinct = list(dict.fromkeys(keys))
+        removed: Keys = set()
 
-        async def remove() -> int:
-            removed = 0
+        async def remove() -> Keys:
             for part in _parts(distinct, self._max_batch):
-                removed += await self._inner.delete_many(part)
+                removed.update(await self._inner.delete_many(part))
             return removed
 
-        return await self._exclusive(distinct, remove) if distinct else 0
+        return await self._exclusive(distinct, remove) if distinct else removed
 
     async def clear(self, prefix: str) -> None:
         """Remove every key that starts with ``prefix``, also what is being written to one right now."""

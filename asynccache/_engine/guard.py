@@ -204,11 +204,11 @@ class Guard(Wrapper):
         self._owed.settle(key, upto)
         return removed
 
-    async def delete_many(self, keys: Sequence[str]) -> int:
+    async def delete_many(self, keys: Sequence[str]) -> Keys:
         """Remove ``keys``; like `delete` for each."""
         upto = self._owed.now
         try:
-            removed: int = await self._run("delete_many", None, self._inner.delete_many, keys)
+            removed: Keys = await self._run("delete_many", None, self._inner.delete_many, keys)
         except BaseException as error:
             if _leaves_debt(error):
                 self._owe(*keys)

@@ -1,12 +1,12 @@
-"""What waits for the end of a turn of the event loop: gets to be sent together, and writes in their order."""
+"""What waits for the end of a turn of the event loop: requests to be sent together, writes in order."""
 
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future, Task
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Container, Coroutine, Iterable
 from typing import Any
 
-__all__ = ["Lane", "Reads", "Set", "Write"]
+__all__ = ["Delete", "Lane", "Queued", "Reads", "Set", "Write"]
 
 
 class Reads:
@@ -29,30 +29,78 @@ class Write:
         self.next: list[Future[None]] = []  # those who want to write the same keys
 
 
-class Set(Write):
-    """A set of one key, whose value may be replaced until it is sent."""
+class Queued(Write):
+    """A write of one key that others of the same kind may join until it is sent."""
 
-    __slots__ = ("callers", "key", "sent", "ttl", "value")
+    __slots__ = ("callers", "key", "sent")
 
     def __init__(self, key: str) -> None:
         super().__init__()
-        self.sent = False  # until then its value may be replaced
+        self.sent = False
         self.key = key
+        self.callers: list[Future[bool]] = []
+
+    @property
+    def sort(self) -> object:
+        """What it has in common with those it can be sent with."""
+        raise NotImplementedError
+
+    def answer(self, named: Container[str]) -> None:
+        """Tell the callers; ``named`` are the keys that the store named in its answer."""
+        raise NotImplementedError
+
+
+class Set(Queued):
+    """A set, whose value may be replaced until it is sent. The store names what it refused."""
+
+    __slots__ = ("ttl", "value")
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
         self.value = b""
         self.ttl: float | None = None
-        self.callers: list[Future[bool]] = []
+
+    @property
+    def sort(self) -> object:
+        """Its ttl: a bulk set has one."""
+        return self.ttl
+
+    def answer(self, named: Container[str]) -> None:
+        """Tell every caller the same: had each been sent, the last would have decided."""
+        for caller in self.callers:
+            if not caller.done():
+                caller.set_result(self.key not in named)
+
+
+class Delete(Queued):
+    """A delete. The store names what was there."""
+
+    __slots__ = ()
+
+    @property
+    def sort(self) -> object:
+        """Deletes are all alike."""
+        return Delete
+
+    def answer(self, named: Container[str]) -> None:
+        """Tell the first caller what was there, and the others that nothing was left for them."""
+        there = self.key in named
+        for caller in self.callers:
+            if not caller.done():
+                caller.set_result(there)
+            there = False
 
 
 class Lane:
     """What belongs to one event loop."""
 
-    __slots__ = ("loop", "reads", "sets", "tasks", "under_way", "writes")
+    __slots__ = ("loop", "queue", "reads", "tasks", "under_way", "writes")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
         self.under_way = 0  # requests sent straight through or in batches
         self.reads: Reads | None = None  # to be sent
-        self.sets: list[Set] = []  # to be sent
+        self.queue: list[Queued] = []  # sets and deletes to be sent
         self.writes: dict[str, Write] = {}  # by key: to be sent, or sent
         self.tasks: dict[Task[None], Callable[[], None]] = {}
 

@@ -150,12 +150,12 @@ class InMemoryBackend(Holding):
         until = now + lifetime(ttl)
         return {key for key, value in items.items() if not self._set(key, value, until, now)}
 
-    async def delete_many(self, keys: Sequence[str]) -> int:
-        """Remove ``keys``; return how many were there."""
+    async def delete_many(self, keys: Sequence[str]) -> builtins.set[str]:
+        """Remove ``keys``; return those that were there."""
         for key in keys:
             check_key(key)
         now = self._clock()
-        return sum(self._delete(key, now) for key in keys)
+        return {key for key in keys if self._delete(key, now)}
 
     async def exists(self, key: str) -> bool:
         """Return True if ``key`` is there and has not expired."""

@@ -80,7 +80,7 @@ class _Many(Forwarding):
         inner: SupportsMany = self.inner
         return await self._call("set_many", tuple(items), lambda: inner.set_many(items, ttl))
 
-    async def delete_many(self, keys: Sequence[str]) -> int:
+    async def delete_many(self, keys: Sequence[str]) -> set[str]:
         inner: SupportsMany = self.inner
         return await self._call("delete_many", keys, lambda: inner.delete_many(keys))
 

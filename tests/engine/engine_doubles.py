@@ -55,9 +55,9 @@ class DictBackend:
         self.data.update(items)
         return set()
 
-    async def delete_many(self, keys: Sequence[str]) -> int:
+    async def delete_many(self, keys: Sequence[str]) -> Keys:
         await self.visit("delete_many", *keys)
-        return sum(self.data.pop(key, None) is not None for key in keys)
+        return {key for key in keys if self.data.pop(key, None) is not None}
 
 
 async def ticks(count: int = 5) -> None:

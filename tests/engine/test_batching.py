@@ -177,6 +177,7 @@ async def test_the_error_of_a_batch_reaches_every_caller_once() -> None:
     for calls in (
         [batched.get(key) for key in "abc"],
         [batched.set(key, b"v") for key in "abc"],
+        [batched.delete(key) for key in "abc"],
     ):
         found = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(error) for error in found] == [BackendUnavailableError] * 3
@@ -184,7 +185,7 @@ async def test_the_error_of_a_batch_reaches_every_caller_once() -> None:
         assert len({id(error) for error in found}) == 3
     with pytest.raises(BackendUnavailableError):
         await batched.delete("a")
-    assert [call[0] for call in store.calls] == ["get_many", "set_many", "delete"]
+    assert [call[0] for call in store.calls] == ["get_many", "set_many", "delete_many", "delete"]
     store.error = None
     assert await batched.set("a", b"v")
     assert await batched.get("a") == b"v"
@@ -207,7 +208,7 @@ async def test_tasks_cancelled_before_their_first_step_hang_nobody() -> None:
     for calls in (
         lambda: [batched.get("k"), batched.get_many(["a", "b"])],
         lambda: [batched.set("k", b"v"), batched.set("l", b"v", 1.0)],
-        lambda: [batched.delete("k")],
+        lambda: [batched.delete("k"), batched.delete("l"), batched.set("m", b"v")],
     ):
         before = asyncio.all_tasks()
         callers = [go(call) for call in calls()]
@@ -302,17 +303,56 @@ async def test_a_removal_waits_for_the_set_before_it(removal: Callable[[Any], An
     assert store.data == {}
 
 
-async def test_deletes_tell_the_truth_about_each_key() -> None:
-    """Concurrent deletes say for each key whether something was there, in order."""
+async def test_deletes_of_one_turn_become_one_request() -> None:
+    """Each caller hears whether something was there for it: of two for one key only the first does."""
     store = DictBackend()
     store.data = {"a": b"1", "b": b"2"}
     batched = Batched(store)
     removed = await together(*(batched.delete(key) for key in ("a", "gone", "a", "b")))
     assert removed == [True, False, False, True]
+    assert store.calls == [("delete_many", "a", "gone", "b")]
+    assert await batched.delete("a") is False
+    assert store.calls[1:] == [("delete", "a")]
+
+
+async def test_sets_and_deletes_of_one_turn_keep_their_order() -> None:
+    """What is written to one key is done in the order it was asked for, whatever it is sent with."""
+    store = DictBackend()
+    store.data = {"a": b"old", "b": b"old"}
+    batched = Batched(store)
+    answers = await together(
+        batched.delete("a"),
+        batched.set("a", b"new"),
+        batched.set("b", b"new"),
+        batched.delete("b"),
+        batched.delete("c"),
+        batched.set("d", b"new"),
+    )
+    assert answers == [True, True, True, True, False, True]
+    assert store.data == {"a": b"new", "d": b"new"}
+    assert sorted(str(call[0]) for call in store.calls) == ["delete", "delete_many", "set", "set_many"]
+
+
+async def test_a_delete_whose_caller_left_is_still_the_first() -> None:
+    """It was sent and took what was there: whoever joined it finds nothing, as if each had been sent."""
+    store = DictBackend()
+    store.data = {"a": b"1"}
+    batched = Batched(store)
+    first, second = go(batched.delete("a")), go(batched.delete("a"))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second is False
+    assert store.data == {}
+
+
+async def test_bulk_deletes_are_split_and_their_answers_joined() -> None:
+    """No request names more than ``max_batch`` keys, each key once."""
+    store = DictBackend()
     store.data = {f"k{number}": b"" for number in range(7)}
     batched = Batched(store, max_batch=3)
-    assert await batched.delete_many([*store.data, "k0", "gone"]) == 7
-    assert await batched.delete_many([]) == 0
+    there = set(store.data)
+    assert await batched.delete_many([*there, "k0", "gone"]) == there
+    assert await batched.delete_many([]) == set()
     assert await batched.set_many({}) == set()
 
 
@@ -376,8 +416,8 @@ class Slow(DictBackend):
 def test_random_interleavings_and_cancellations(seed: int, guarded: bool) -> None:
     """Never a wrong value: a read returns what was last acknowledged before it, or something newer.
 
-    Each key has one writer, whose values are numbered. A cancelled write may or may not happen, but never
-    after a later one of the same key.
+    Each key has one writer, whose writes are numbered, some of them deletes. A cancelled write may or may not
+    happen, but never after a later one of the same key.
     """
 
     async def scene() -> None:
@@ -386,6 +426,7 @@ def test_random_interleavings_and_cancellations(seed: int, guarded: bool) -> Non
         batched = Batched(Guard(store, time.monotonic, timeout=60.0) if guarded else store, max_batch=4)
         keys = [f"k{number}" for number in range(6)]
         least, most = dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
+        deleted: dict[str, set[int]] = {key: {0} for key in keys}
 
         async def cancelled_at_random(work: Coroutine[Any, Any, Any]) -> bool:
             task = go(work)
@@ -403,15 +444,24 @@ def test_random_interleavings_and_cancellations(seed: int, guarded: bool) -> Non
                 value = f"{key}={number}".encode()
                 if dice.random() < 0.2:
                     write: Coroutine[Any, Any, Any] = batched.set_many({key: value})
+                elif dice.random() < 0.25:
+                    deleted[key].add(number)
+                    write = batched.delete(key)
+                elif dice.random() < 0.1:
+                    deleted[key].add(number)
+                    write = batched.delete_many([key])
                 else:
                     write = batched.set(key, value, dice.choice([None, 5.0]))
                 if await cancelled_at_random(write):
                     least[key] = number
 
         def check(key: str, value: bytes | None, floor: int) -> None:
-            name, _, number = ("" if value is None else value.decode()).partition("=")
-            assert value is None or name == key
-            assert floor <= int(number or 0) <= most[key]
+            if value is None:
+                assert floor <= max(deleted[key])
+                return
+            name, _, number = value.decode().partition("=")
+            assert name == key
+            assert floor <= int(number) <= most[key]
 
         async def reader() -> None:
             for _ in range(15):

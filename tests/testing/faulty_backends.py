@@ -66,8 +66,8 @@ class Honest:
     async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Keys:
         return {key for key, value in items.items() if await self.set(key, value, ttl) is False}
 
-    async def delete_many(self, keys: Sequence[str]) -> int:
-        return sum([await self.delete(key) for key in keys])
+    async def delete_many(self, keys: Sequence[str]) -> Keys:
+        return {key for key in keys if await self.delete(key)}
 
     async def exists(self, key: str) -> bool:
         return self.live(key) is not None
@@ -304,12 +304,26 @@ class TestManySwapsValues(Conformance):
             return dict(zip(keys, [value for value in values if value is not None], strict=False))
 
 
-class TestManyCountsDuplicates(Conformance):
+class TestManyBelievesTheLastDuplicate(Conformance):
+    """Asks what came of each place in the list, and believes the last."""
+
     class Store(Honest):
-        async def delete_many(self, keys: Sequence[str]) -> int:
-            there = sum(self.live(key) is not None for key in keys)
+        async def delete_many(self, keys: Sequence[str]) -> Keys:
+            there = {key: await self.delete(key) for key in keys}
+            return {key for key, was in there.items() if was}
+
+
+class TestManyNamesAbsent(Conformance):
+    class Store(Honest):
+        async def delete_many(self, keys: Sequence[str]) -> Keys:
             await super().delete_many(keys)
-            return there
+            return set(keys)
+
+
+class TestManyCountsDeleted(Conformance):
+    class Store(Honest):
+        async def delete_many(self, keys: Sequence[str]) -> Keys:
+            return len(await super().delete_many(keys))  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
 
 class TestManyForgetsTtl(Conformance):
