@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.store_suites import StoreSuite
 
-_NO_FIXTURES = {"process", "provision", "proxy"}
+_NO_FIXTURES = {"containers", "process", "provision", "proxy"}
 pytest_plugins = [
     f"tests.servers.{path.stem}"
     for path in sorted((Path(__file__).parent / "servers").glob("*.py"))

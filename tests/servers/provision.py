@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from functools import cache
 from typing import TypeVar
 
 import pytest
 
-from tests.servers.process import ROOT, find_program
+from tests.servers.containers import container, docker_answers
+from tests.servers.process import find_program
 
 __all__ = ["missing", "program", "provided"]
 
@@ -69,58 +68,3 @@ def provided(
             yield server
     else:
         missing(kind, f"set {variable}, start Docker, or install {' and '.join(programs)}")
-
-
-@cache
-def docker_answers() -> bool:
-    """Return whether a Docker engine runs on this machine."""
-    try:
-        import docker  # comes with testcontainers
-    except ImportError:
-        return False
-    try:
-        client = docker.from_env(timeout=5)
-    except docker.errors.DockerException:
-        return False
-    try:
-        return bool(client.ping())
-    finally:
-        client.close()
-
-
-@contextlib.contextmanager
-def container(service: str) -> Generator[tuple[str, int]]:
-    """Run the image that docker-compose.yml names for ``service``; give the host and port to reach it."""
-    from testcontainers.core.container import DockerContainer
-    from testcontainers.core.waiting_utils import wait_for_logs
-
-    inside, log, environment = _SERVICES[service]
-    with DockerContainer(_image(service)).with_exposed_ports(inside) as box:
-        for name, value in environment.items():
-            box.with_env(name, value)
-        wait_for_logs(box, log, timeout=120)
-        yield box.get_container_host_ip(), int(box.get_exposed_port(inside))
-
-
-_SERVICES: dict[str, tuple[int, str, dict[str, str]]] = {
-    "redis": (6379, "Ready to accept connections", {}),
-    "memcached": (11211, "", {}),
-    "postgres": (
-        5432,
-        "ready to accept connections(.|\n)*ready to accept connections",
-        {
-            "POSTGRES_USER": "asynccache",
-            "POSTGRES_PASSWORD": "asynccache",
-            "POSTGRES_DB": "asynccache",
-        },
-    ),
-    "mongo": (27017, "Waiting for connections", {}),
-}
-"""Port, the line in the log that says it is up, environment."""
-
-
-def _image(service: str) -> str:
-    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    found = re.search(rf"^  {service}:\n    image: (\S+)", text, re.MULTILINE)
-    assert found, f"docker-compose.yml has no service {service}"
-    return found[1]
