@@ -23,6 +23,7 @@ __all__ = [
     "Observer",
     "SupportsAdd",
     "SupportsClear",
+    "SupportsCompareAndSwap",
     "SupportsExists",
     "SupportsHealth",
     "SupportsIncrement",
@@ -120,6 +121,22 @@ class SupportsIncrement(Protocol):
 
 
 @runtime_checkable
+class SupportsCompareAndSwap(Protocol):
+    """Replace a value only if nobody else did: for read-modify-write cycles that span processes."""
+
+    async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        """Return the bytes under ``key`` and their version, or None when there are none or they expired.
+
+        A version is never given twice to a key: one that was removed and set to the same bytes has another.
+        """
+        ...
+
+    async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+        """Store ``value`` only if what is under ``key`` still has ``version``; True if it was stored."""
+        ...
+
+
+@runtime_checkable
 class SupportsClear(Protocol):
     """Remove everything under a prefix, and nothing else."""
 
@@ -132,7 +149,8 @@ class SupportsClear(Protocol):
 class SupportsLeases(Protocol):
     """Leases (Nishtala et al., NSDI 2013): one computation across processes, never an outdated fill.
 
-    ``set``, ``delete``, ``clear`` of a key void its lease.
+    Whatever else writes or removes a key voids its lease: ``set``, ``delete`` and ``clear`` always, ``add``,
+    ``incr`` and ``compare_and_swap`` where they store something.
     """
 
     async def acquire_lease(self, key: str, ttl: float) -> str | None:

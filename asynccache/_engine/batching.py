@@ -260,6 +260,14 @@ class Batched(Wrapper):
         """Add ``delta`` to a counter and return the new value."""
         return await self._exclusive((key,), lambda: self._inner.incr(key, delta, initial=initial, ttl=ttl))
 
+    async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        """Return what the store has under ``key``, and its version."""
+        return await self._owned(lambda: self._inner.get_versioned(key))
+
+    async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+        """Store ``value`` only if what is there has ``version``."""
+        return await self._exclusive((key,), lambda: self._inner.compare_and_swap(key, value, ttl, version))
+
     async def acquire_lease(self, key: str, ttl: float) -> str | None:
         """Return a token if nobody holds a lease on ``key``."""
         return await self._exclusive((key,), lambda: self._inner.acquire_lease(key, ttl))

@@ -140,6 +140,13 @@ class Guard(Wrapper):
             return {key: value for key, value in found.items() if not self._is_owed(key)}
         return found
 
+    async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        """Return what the store has under ``key`` and its version, unless a removal of it is owed."""
+        if self._owed.pending and self._is_owed(key):
+            return None
+        held: tuple[bytes, str] | None = await self._run("get_versioned", key, self._inner.get_versioned, key)
+        return None if self._owed.pending and self._is_owed(key) else held
+
     async def exists(self, key: str) -> bool:
         """Return True if the store has ``key`` and no removal of it is owed."""
         if self._owed.pending and self._is_owed(key):
@@ -250,6 +257,17 @@ class Guard(Wrapper):
         incr = partial(self._inner.incr, initial=initial, ttl=ttl)
         value: int = await self._run("incr", key, incr, key, delta)
         return value
+
+    async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+        """Store ``value`` only if what is there has ``version``.
+
+        Nothing is owed if nobody knows what came of it: it cannot land after, and undo, anything newer, and
+        what it leaves is either value, none of them outdated.
+        """
+        await self._pay_for(key)
+        swap = self._inner.compare_and_swap
+        swapped: bool = await self._run("compare_and_swap", key, swap, key, value, ttl, version)
+        return swapped
 
     async def acquire_lease(self, key: str, ttl: float) -> str | None:
         """Return a token if nobody holds a lease on ``key``."""

@@ -11,6 +11,7 @@ from asynccache.protocols import (
     CacheBackendProtocol,
     SupportsAdd,
     SupportsClear,
+    SupportsCompareAndSwap,
     SupportsExists,
     SupportsHealth,
     SupportsIncrement,
@@ -109,6 +110,18 @@ class _Increment(Forwarding):
         return await self._call("incr", (key,), lambda: inner.incr(key, delta, initial=initial, ttl=ttl))
 
 
+class _CompareAndSwap(Forwarding):
+    async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        inner: SupportsCompareAndSwap = self.inner
+        held = await self._call("get_versioned", (key,), lambda: inner.get_versioned(key))
+        return None if held is None else (self._received(key, held[0]), held[1])
+
+    async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+        inner: SupportsCompareAndSwap = self.inner
+        swap = inner.compare_and_swap
+        return await self._call("compare_and_swap", (key,), lambda: swap(key, value, ttl, version))
+
+
 class _Clear(Forwarding):
     async def clear(self, prefix: str) -> None:
         inner: SupportsClear = self.inner
@@ -164,6 +177,7 @@ _CAPABILITIES: Final[tuple[tuple[Any, type[Forwarding]], ...]] = (
     (SupportsTouch, _Touch),
     (SupportsAdd, _Add),
     (SupportsIncrement, _Increment),
+    (SupportsCompareAndSwap, _CompareAndSwap),
     (SupportsClear, _Clear),
     (SupportsLeases, _Leases),
     (SupportsInvalidationBus, _Bus),

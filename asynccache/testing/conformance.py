@@ -32,6 +32,7 @@ from asynccache.testing._conformance.facade_writing import FacadeWriting
 from asynccache.testing._conformance.keys import Keys
 from asynccache.testing._conformance.leases import Leases
 from asynccache.testing._conformance.lifecycle import Bus, Health, Lifecycle
+from asynccache.testing._conformance.swapping import Swapping
 from asynccache.testing._conformance.values import Values
 
 __all__ = ["BackendConformance", "CacheConformance"]
@@ -44,6 +45,7 @@ class BackendConformance(
     Many,
     Adding,
     Counting,
+    Swapping,
     Touching,
     Existing,
     Clearing,

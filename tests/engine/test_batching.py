@@ -38,6 +38,15 @@ class Gated(DictBackend):
         await self.visit("add", key)
         return self.data.setdefault(key, value) is value
 
+    async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        await self.visit("get_versioned", key)
+        return (self.data[key], "version") if key in self.data else None
+
+    async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+        await self.visit("compare_and_swap", key)
+        self.data[key] = value
+        return True
+
     async def clear(self, prefix: str) -> None:
         await self.visit("clear", prefix)
         self.data = {key: value for key, value in self.data.items() if not key.startswith(prefix)}
@@ -133,6 +142,8 @@ OPERATIONS: list[Callable[[Any], Coroutine[Any, Any, Any]]] = [
     lambda batched: batched.delete("k"),
     lambda batched: batched.delete_many(["k"]),
     lambda batched: batched.add("k", b"v"),
+    lambda batched: batched.get_versioned("k"),
+    lambda batched: batched.compare_and_swap("k", b"v", None, "version"),
     lambda batched: batched.clear("k"),
 ]
 
@@ -278,6 +289,21 @@ async def test_a_set_whose_caller_left_cannot_undo_a_later_one() -> None:
     assert await together(second, third) == [True, True]
     assert store.calls == [("set", "k", b"old", None), ("set", "k", b"newest", None)]
     assert store.data == {"k": b"newest"}
+
+
+async def test_a_swap_keeps_the_order_of_writes() -> None:
+    """It waits for the set before it, and the set after it waits for it."""
+    store = Gated()
+    batched = Batched(store)
+    writes = [go(batched.set("k", b"1"))]
+    await ticks()
+    writes += [go(batched.compare_and_swap("k", b"2", None, "version")), go(batched.set("k", b"3"))]
+    await ticks()
+    assert len(store.calls) == 1
+    store.gate.set()
+    assert await together(*writes) == [True, True, True]
+    assert [call[0] for call in store.calls] == ["set", "compare_and_swap", "set"]
+    assert store.data == {"k": b"3"}
 
 
 REMOVALS: list[Callable[[Any], Coroutine[Any, Any, Any]]] = [

@@ -62,6 +62,17 @@ class Moody(DictBackend):
         self.data[key] = b"%d" % (int(self.data.get(key, b"%d" % initial)) + delta)
         return int(self.data[key])
 
+    async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        await self.visit("get_versioned", key)
+        return (self.data[key], self.data[key].hex()) if key in self.data else None
+
+    async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+        await self.visit("compare_and_swap", key)
+        if key not in self.data or self.data[key].hex() != version:
+            return False
+        self.data[key] = value
+        return True
+
     async def clear(self, prefix: str) -> None:
         await self.visit("clear", prefix)
         self.data = {key: value for key, value in self.data.items() if not key.startswith(prefix)}
@@ -119,6 +130,10 @@ async def test_a_working_store_is_passed_through() -> None:
     assert await guard.incr("n", 2, initial=40) == 42
     assert await guard.delete("k")
     assert await guard.delete_many(["l", "m"]) == {"l"}
+    held = await guard.get_versioned("n")
+    assert held is not None
+    assert await guard.compare_and_swap("n", b"43", None, held[1])
+    assert not await guard.compare_and_swap("n", b"44", None, held[1])
     await guard.clear("n")
     token = await guard.acquire_lease("k", 1.0)
     assert token is not None
@@ -603,6 +618,35 @@ async def test_counters_and_leases_do_not_build_on_what_is_owed() -> None:
     assert await guard.incr("n", 1) == 1
     assert await guard.acquire_lease("k", 1.0) == "token"
     assert "k" not in store.data
+
+
+async def test_a_swap_does_not_build_on_what_is_owed() -> None:
+    """What is owed a removal has no version, and the version it had is of no use any more."""
+    guard, store, _ = guarded()
+    store.data = {"n": b"41"}
+    held = await guard.get_versioned("n")
+    assert held is not None
+    store.error = ConnectionResetError()
+    with pytest.raises(BackendUnavailableError):
+        await guard.delete("n")
+    assert await guard.get_versioned("n") is None
+    store.error = None
+    assert await guard.compare_and_swap("n", b"42", None, held[1]) is False
+    assert store.data == {}
+
+
+async def test_a_failed_swap_is_not_owed() -> None:
+    """Both values are true ones, and a swap cannot land after anything newer: a counter keeps its count."""
+    guard, store, _ = guarded()
+    store.data = {"n": b"41"}
+    held = await guard.get_versioned("n")
+    assert held is not None
+    store.error = ConnectionResetError()
+    with pytest.raises(BackendUnavailableError):
+        await guard.compare_and_swap("n", b"42", None, held[1])
+    store.error = None
+    assert guard.owed == 0
+    assert await guard.get("n") == b"41"
 
 
 async def test_a_set_that_began_before_the_delete_does_not_settle_it() -> None:

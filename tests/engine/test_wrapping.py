@@ -18,6 +18,7 @@ OPTIONAL: dict[Any, tuple[str, ...]] = {
     protocols.SupportsTouch: ("touch",),
     protocols.SupportsAdd: ("add",),
     protocols.SupportsIncrement: ("incr",),
+    protocols.SupportsCompareAndSwap: ("get_versioned", "compare_and_swap"),
     protocols.SupportsClear: ("clear",),
     protocols.SupportsLeases: ("acquire_lease", "fill", "release_lease"),
     protocols.SupportsInvalidationBus: ("publish", "subscribe"),
@@ -76,6 +77,8 @@ async def test_forwarded_calls_arrive_with_their_arguments(kind: type[Wrapper]) 
     assert await wrapper.touch("k", 1.5) == ("k", 1.5)
     assert await wrapper.add("k", b"v", 2.0) == ("k", b"v", 2.0)
     assert await wrapper.incr("k", 3, initial=4, ttl=5.0) == ("k", 3, 4, 5.0)
+    assert await wrapper.get_versioned("k") == ("k",)
+    assert await wrapper.compare_and_swap("k", b"v", None, "1") == ("k", b"v", None, "1")
     assert await wrapper.clear("p") is None
     assert await wrapper.acquire_lease("k", 9.0) == ("k", 9.0)
     assert await wrapper.fill("k", b"v", None, "t") == ("k", b"v", None, "t")

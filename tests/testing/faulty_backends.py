@@ -29,6 +29,7 @@ class Honest:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.values: dict[str, tuple[bytes, float]] = {}
+        self.versions: dict[str, str] = {}
         self.leases: dict[str, tuple[str, float]] = {}
         self.tokens = count()
         self.queues: list[asyncio.Queue[bytes]] = []
@@ -50,8 +51,12 @@ class Honest:
         if len(value) > self.limit:
             self.values.pop(key, None)
             return False
-        self.values[key] = (value, self.end(ttl))
+        self.put(key, value, self.end(ttl))
         return True
+
+    def put(self, key: str, value: bytes, end: float) -> None:
+        self.values[key] = (value, end)
+        self.versions[key] = f"version{next(self.tokens)}"
 
     async def delete(self, key: str) -> bool:
         self.leases.pop(key, None)
@@ -90,8 +95,19 @@ class Honest:
         except ValueError:
             msg = "not an integer"
             raise BackendError(msg, key=key) from None
-        self.values[key] = (b"%d" % total, expires)
+        self.leases.pop(key, None)
+        self.put(key, b"%d" % total, expires)
         return total
+
+    async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        await asyncio.sleep(0)
+        item = self.live(key)
+        return None if item is None else (item[0], self.versions[key])
+
+    async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+        if self.live(key) is None or self.versions[key] != version:
+            return False
+        return await self.set(key, value, ttl) is not False
 
     async def clear(self, prefix: str) -> None:
         for kept in (self.values, self.leases):
@@ -404,6 +420,87 @@ class TestIncrPads(Conformance):
             self.values[key] = (b"%d" % total, self.values[key][1])
             self.values[key] = (self.values[key][0].ljust(width), self.values[key][1])
             return total
+
+
+class TestIncrKeepsLease(Conformance):
+    class Store(Honest):
+        async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: float | None = None) -> int:
+            held = self.leases.get(key)
+            total = await super().incr(key, delta, initial=initial, ttl=ttl)
+            if held is not None:
+                self.leases[key] = held
+            return total
+
+
+class TestVersionIsValue(Conformance):
+    class Store(Honest):
+        def put(self, key: str, value: bytes, end: float) -> None:
+            super().put(key, value, end)
+            self.versions[key] = value.hex()
+
+
+class TestVersionIsSize(Conformance):
+    class Store(Honest):
+        def put(self, key: str, value: bytes, end: float) -> None:
+            super().put(key, value, end)
+            self.versions[key] = f"{len(value)}"
+
+
+class TestVersionedLosesEmpty(Conformance):
+    class Store(Honest):
+        async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+            held = await super().get_versioned(key)
+            return held if held is not None and held[0] else None
+
+
+class TestVersionedSeesExpired(Conformance):
+    class Store(Honest):
+        async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+            item = self.values.get(key)
+            return None if item is None else (item[0], self.versions[key])
+
+
+class TestSwapNotAtomic(Conformance):
+    class Store(Honest):
+        async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+            held = await self.get_versioned(key)
+            if held is None or held[1] != version:
+                return False
+            await asyncio.sleep(0)
+            return await self.set(key, value, ttl) is not False
+
+
+class TestSwapIgnoresVersion(Conformance):
+    class Store(Honest):
+        async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+            return self.live(key) is not None and await self.set(key, value, ttl) is not False
+
+
+class TestSwapRevives(Conformance):
+    class Store(Honest):
+        async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+            if self.versions.get(key) != version:
+                return False
+            return await self.set(key, value, ttl) is not False
+
+
+class TestSwapKeepsOldExpiry(Conformance):
+    class Store(Honest):
+        async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+            old = self.live(key)
+            swapped = await super().compare_and_swap(key, value, ttl, version)
+            if old is not None and swapped:
+                self.values[key] = (value, old[1])
+            return swapped
+
+
+class TestSwapRaises(Conformance):
+    class Store(Honest):
+        async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+            if not await super().compare_and_swap(key, value, ttl, version):
+                msg = "changed"
+                raise BackendError(msg, key=key)
+            return True
 
 
 class TestTouchRevives(Conformance):

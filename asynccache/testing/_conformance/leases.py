@@ -8,11 +8,31 @@ from typing import Final
 
 import pytest
 
-from asynccache.protocols import CacheBackendProtocol, SupportsClear, SupportsLeases, SupportsMany
+from asynccache.protocols import (
+    CacheBackendProtocol,
+    SupportsAdd,
+    SupportsClear,
+    SupportsCompareAndSwap,
+    SupportsIncrement,
+    SupportsLeases,
+    SupportsMany,
+)
 from asynccache.testing._conformance.expiry import TTL
 from asynccache.testing._conformance.section import Section
 
 __all__ = ["Leases"]
+
+INTERFERENCES: Final = (
+    "set",
+    "delete",
+    "set_many",
+    "delete_many",
+    "clear",
+    "incr",
+    "add",
+    "compare_and_swap",
+)
+"""What voids a lease. The last but one writes only where nothing is, the last only where something is."""
 
 LIFE: Final = 30.0
 """Seconds of a lease that is not meant to run out."""
@@ -88,15 +108,20 @@ class Leases(Section):
         await self.advance(TTL)
         assert await backend.get(self.key("k")) is None
 
-    @pytest.mark.parametrize("before", [True, False], ids=["with a value", "without a value"])
-    @pytest.mark.parametrize("how", ["set", "delete", "set_many", "delete_many", "clear"])
+    @pytest.mark.parametrize(
+        "how, before",
+        [
+            *(pytest.param(how, True, id=f"{how}, with a value") for how in INTERFERENCES if how != "add"),
+            *(pytest.param(how, False, id=f"{how}, without a value") for how in INTERFERENCES[:-1]),
+        ],
+    )
     async def test_lease_is_void(
         self, backend: CacheBackendProtocol, leases: SupportsLeases, how: str, *, before: bool
     ) -> None:
-        """What is set, deleted or cleared while it is computed is not overwritten by the outdated result."""
+        """What is written or removed while it is computed is not overwritten by the outdated result."""
         key = self.key("space:k")
         if before:
-            await backend.set(key, b"old")
+            await backend.set(key, b"41")
         token = await self.take(leases, key)
         expected = await self.interfere(backend, key, how)
         assert await leases.fill(key, b"outdated", None, token) is False
@@ -109,11 +134,17 @@ class Leases(Section):
         assert await backend.get(key) == b"fresh"
 
     async def interfere(self, backend: CacheBackendProtocol, key: str, how: str) -> bytes | None:
-        """Set or remove ``key`` while it is leased; return what must be there afterwards."""
-        if how in {"set_many", "delete_many"} and not isinstance(backend, SupportsMany):
-            pytest.skip("no SupportsMany")
-        if how == "clear" and not isinstance(backend, SupportsClear):
-            pytest.skip("no SupportsClear")
+        """Write or remove ``key`` while it is leased; return what must be there afterwards."""
+        needed: dict[str, type] = {
+            "set_many": SupportsMany,
+            "delete_many": SupportsMany,
+            "clear": SupportsClear,
+            "add": SupportsAdd,
+            "incr": SupportsIncrement,
+            "compare_and_swap": SupportsCompareAndSwap,
+        }
+        if how in needed and not isinstance(backend, needed[how]):
+            pytest.skip(f"no {needed[how].__name__}")
         if how == "set":
             await backend.set(key, b"new")
         elif how == "delete":
@@ -122,9 +153,18 @@ class Leases(Section):
             await backend.set_many({key: b"new", self.key("space:other"): b""})
         elif how == "delete_many" and isinstance(backend, SupportsMany):
             await backend.delete_many([key, self.key("space:other")])
+        elif how == "add" and isinstance(backend, SupportsAdd):
+            assert await backend.add(key, b"new")
+        elif how == "incr" and isinstance(backend, SupportsIncrement):
+            await backend.incr(key, initial=41)
+            return b"42"
+        elif how == "compare_and_swap" and isinstance(backend, SupportsCompareAndSwap):
+            held = await backend.get_versioned(key)
+            assert held is not None
+            assert await backend.compare_and_swap(key, b"new", None, held[1])
         elif isinstance(backend, SupportsClear):
             await backend.clear(self.key("space:"))
-        return b"new" if how.startswith("set") else None
+        return None if how in {"delete", "delete_many", "clear"} else b"new"
 
     async def test_clear_leaves_other_leases(
         self, backend: CacheBackendProtocol, leases: SupportsLeases
