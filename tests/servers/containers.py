@@ -23,7 +23,7 @@ __all__ = ["Service", "container", "described", "docker_answers"]
 _SOCKET = Path("/var/run/docker.sock")
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+):-(?P<default>[^}]*)\}")
 _NANOSECONDS = 1_000_000_000
-_START_SECONDS = 180  # the image may have to be fetched
+_START_SECONDS = 120  # the image is fetched before they count
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A store of your own: DynamoDB through aiobotocore. See docs/custom-backends.md."""
