@@ -12,6 +12,7 @@ from asynccache._engine.bulk import BulkLoader
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.coding import Coder
 from asynccache._engine.composing import compose
+from asynccache._engine.counting import Counting
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.loading import Loader
@@ -57,6 +58,7 @@ class Lifecycle:
         self.coder = Coder(entries, self._serializer)
         self.loader = Loader(entries, self.coder, self._flights)
         self._bulk = BulkLoader(entries, self.coder, self._flights)
+        self._counting = Counting(entries, self.coder)
         self._backend = entries.access.backend
         self._prefix = entries.namespace.value_prefix
         self._stamped = bool(entries.generations)

@@ -139,7 +139,7 @@ class Cache(Lifecycle):
     async def ttl(self, key: str) -> float | None:
         """Return the seconds ``key`` has left; None if it never expires or is not there (see `exists`).
 
-        None also for a plain number: so that stores can count with it, it carries no end of its own.
+        None also for a plain number where the store itself counts: it carries no end of its own.
         """
         entry = await self.entries.find(self._full(key))
         if entry is None or entry.codec == COUNTER or not is_fresh(entry, self._clock()):
@@ -220,7 +220,7 @@ class Cache(Lifecycle):
             if type(number) is not int:
                 raise ConfigurationError(f"{name} must be an int, not {number!r}")
         life = self._lifetime(ttl).ttl
-        return await self.entries.increment(
+        return await self._counting.increment(
             self._full(key), delta, initial, None if life == float("inf") else life
         )
 

@@ -13,6 +13,7 @@ from asynccache.testing import FakeClock
 from asynccache.testing._forwarding import Forwarding
 
 T = TypeVar("T")
+Keys = set[str]  # inside a store `set` is a method
 
 PATIENT = GuardConfig(timeout=30.0)
 """A deadline that a busy machine does not reach."""
@@ -38,8 +39,61 @@ class ThreeMethods:
         return there
 
 
+class Swapping(ThreeMethods):
+    """Memcached's kind: atomic in all it does, but it clears nothing by prefix."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self.versions: dict[str, str] = {}
+        self.made = 0
+
+    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
+        await asyncio.sleep(0)
+        self._put(key, value, ttl)
+
+    async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
+        await asyncio.sleep(0)
+        if await self.get(key) is not None:
+            return False
+        self._put(key, value, ttl)
+        return True
+
+    async def get_versioned(self, key: str) -> tuple[bytes, str] | None:
+        await asyncio.sleep(0)
+        held = await self.get(key)
+        return None if held is None else (held, self.versions[key])
+
+    async def compare_and_swap(self, key: str, value: bytes, ttl: float | None, version: str) -> bool:
+        await asyncio.sleep(0)
+        if await self.get(key) is None or self.versions[key] != version:
+            return False
+        self._put(key, value, ttl)
+        return True
+
+    def _put(self, key: str, value: bytes, ttl: float | None) -> None:
+        self.values[key] = (value, inf if ttl is None else self.clock() + ttl)
+        self.made += 1
+        self.versions[key] = f"{self.made}"
+
+
+class SwappingMany(Swapping):
+    """The same with bulk operations."""
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        found = {key: await self.get(key) for key in keys}
+        return {key: value for key, value in found.items() if value is not None}
+
+    async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Keys:
+        for key, value in items.items():
+            await self.set(key, value, ttl)
+        return set()
+
+    async def delete_many(self, keys: Sequence[str]) -> Keys:
+        return {key for key in keys if await self.delete(key)}
+
+
 class Counting(ThreeMethods):
-    """Memcached's kind: it counts, but clears nothing by prefix."""
+    """A store that counts, but neither clears by prefix nor compares."""
 
     async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: float | None = None) -> int:
         held = await self.get(key)

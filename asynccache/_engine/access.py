@@ -14,6 +14,7 @@ from asynccache import events
 from asynccache._engine.clock import Clock
 from asynccache._engine.entry import Entry, Sealer, SupportsEntries, pack, unpack
 from asynccache._engine.expiry import store_ttl
+from asynccache._engine.locking import KeyLocks
 from asynccache._engine.observing import Observers, Tally
 from asynccache._engine.report import CacheCapabilities
 from asynccache._engine.runs import Runs
@@ -22,6 +23,7 @@ from asynccache.protocols import (
     CacheBackendProtocol,
     SupportsAdd,
     SupportsClear,
+    SupportsCompareAndSwap,
     SupportsIncrement,
     SupportsInvalidationBus,
     SupportsLeases,
@@ -69,15 +71,19 @@ class Access:
         self.runs: Final = Runs()
         self.replacing: Final[set[str]] = set()
         """Keys whose dead entries are being replaced, where ``add`` found one."""
+        self.locks: Final = KeyLocks()
+        """For those who count by compare-and-swap."""
         self._fail_open = fail_open
         # Asked once, since isinstance of a protocol takes microseconds. None: it lacks that.
         self.many: Final = backend if isinstance(backend, SupportsMany) else None
         self.adding: Final = backend if isinstance(backend, SupportsAdd) else None
         self.touching: Final = backend if isinstance(backend, SupportsTouch) else None
         self.clearing: Final = backend if isinstance(backend, SupportsClear) else None
-        # A number has no room for a generation: a store that cannot clear would keep it through a clear.
-        counting = backend if isinstance(backend, SupportsIncrement) else None
-        self.counting: Final = None if self.clearing is None else counting
+        # A plain number has no room for a generation, which stands in for clearing, nor for a seal.
+        plain = self.clearing is not None and sealer is None
+        self.counting: Final = backend if plain and isinstance(backend, SupportsIncrement) else None
+        can_swap = self.adding is not None and self.counting is None
+        self.swapping: Final = backend if can_swap and isinstance(backend, SupportsCompareAndSwap) else None
         self.leasing: Final = backend if isinstance(backend, SupportsLeases) else None
         entries = backend if isinstance(backend, SupportsEntries) and sealer is None else None
         self.local: Final[SupportsEntries | None] = entries
@@ -85,7 +91,7 @@ class Access:
         self.capabilities: Final = CacheCapabilities(
             many=self.many is not None,
             add=self.adding is not None or entries is not None,
-            increment=self.counting is not None and sealer is None,
+            increment=self.counting is not None or self.swapping is not None,
             clear=self.clearing is not None,
             leases=self.leasing is not None,
             bus=isinstance(backend, SupportsInvalidationBus),
@@ -130,6 +136,17 @@ class Access:
 
     async def _get(self, key: str) -> bytes | None:
         return await self.attempt("get", key, self.backend.get(key), None)
+
+    async def read_or_raise(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Do what `read` does, for those to whom a failure must not look like an absent key.
+
+        Raises:
+            BackendError: the store failed.
+        """
+        if len(keys) > 1 and self.many is not None:
+            return await self.many.get_many(keys)
+        answers = await asyncio.gather(*(self.backend.get(key) for key in keys))
+        return {key: data for key, data in zip(keys, answers, strict=True) if data is not None}
 
     async def delete(self, key: str) -> bool:
         """Remove ``key``; True if something was there."""

@@ -19,8 +19,9 @@ from asynccache._engine.expiry import Lifetime, is_fresh, store_ttl
 from asynccache._engine.runs import Run, settled
 from asynccache._engine.stamping import Stamping
 from asynccache._engine.tags import stamp_keys
-from asynccache.errors import BackendError, ConfigurationError
+from asynccache.errors import BackendError
 from asynccache.keys import Namespace
+from asynccache.protocols import SupportsCompareAndSwap
 
 __all__ = ["EntryStore", "Lease"]
 
@@ -65,8 +66,8 @@ class EntryStore:
 
     @property
     def counters(self) -> bool:
-        """Whether plain integers are stored so that `increment` can count with them."""
-        return self.access.capabilities.increment and not self._stamping.generations
+        """Whether plain integers are stored so that the store itself can count with them."""
+        return self.access.counting is not None
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -120,6 +121,39 @@ class EntryStore:
         live = {key: entry for key, entry in entries.items() if self.alive(entry, current)}
         why.update(dict.fromkeys(entries.keys() - live.keys(), "tag"))
         return live
+
+    async def find_versioned(
+        self, key: str, swapping: SupportsCompareAndSwap
+    ) -> tuple[Entry | None, str | None]:
+        """Return the live entry under ``key``, if any, and the version of whatever is there.
+
+        Raises:
+            BackendError: the store failed; to take that for an absent key would lose what is there.
+        """
+        access = self.access
+        generations = self._stamping.likely(())
+        held, raw = await asyncio.gather(swapping.get_versioned(key), access.read_or_raise(generations))
+        if held is None:
+            return None, None
+        entry = await self._judged(key, held[0], raw)
+        if entry is None and generations:
+            # Dead; or else it was written after its namespace was cleared, and the stamps were read before.
+            # To find out they have to be read after it, which would be a round trip more for every counter.
+            held = await swapping.get_versioned(key)
+            if held is None:
+                return None, None
+            entry = await self._judged(key, held[0], await access.read_or_raise(generations))
+        return entry, held[1]
+
+    async def _judged(self, key: str, data: bytes, raw: dict[str, bytes]) -> Entry | None:
+        """Return the entry in ``data`` if it is intact and live; stamps that are not in ``raw`` are read."""
+        entry = self.access.unpack(data, key)
+        if entry is None:
+            return None
+        needed = needed_stamps((entry,))
+        if unread := [stamp for stamp in needed if stamp not in raw]:
+            raw = raw | await self.access.read_or_raise(unread)
+        return entry if self.alive(entry, self._stamping.in_data(raw, needed)) else None
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -242,20 +276,6 @@ class EntryStore:
             self.access.replacing.discard(key)
             self.runs.end(run)
             await self.release(key, lease)
-
-    async def increment(self, key: str, delta: int, initial: int, ttl: float | None) -> int:
-        """Count in the store. It raises whatever ``fail_open`` says: no made-up number is honest."""
-        counting = self.access.counting
-        if counting is None:
-            raise self.access.absent("incr")
-        if self.access.sealer is not None:
-            raise ConfigurationError("incr needs a plain number in the store: it excludes encryption_keys")
-        await settled(self.runs.void_key(key))
-        try:
-            return await counting.incr(key, delta, initial=initial, ttl=ttl)
-        except BackendError as error:
-            self.access.failed("incr", key, error)
-            raise
 
     async def touch(self, key: str, lifetime: Lifetime) -> bool:
         """Give the entry under ``key`` a new lifetime from now on; False if there is none.

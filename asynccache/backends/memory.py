@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from math import inf
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from asynccache._engine.clock import Clock, wall_clock
 from asynccache._engine.entry import COUNTER, Entry, pack
 from asynccache._engine.fanout import Fanout
 from asynccache._engine.holding import Holding
+from asynccache._engine.locking import KeyLocks
 from asynccache._engine.s3fifo import S3FIFO, USED
 from asynccache._engine.urls import parse_count, parse_size, query_options, split_url
 from asynccache.errors import BackendError, ConfigurationError
@@ -69,7 +69,7 @@ class InMemoryBackend(Holding):
             raise ConfigurationError(f"clock must be callable, not {clock!r}")
         super().__init__(S3FIFO(max_bytes, max_entries), clock)
         self._bus = Fanout()
-        self._locks: dict[str, tuple[asyncio.Lock, list[None]]] = {}
+        self._locks = KeyLocks()
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> InMemoryBackend:
@@ -295,21 +295,12 @@ class InMemoryBackend(Holding):
         """
         return self._bus.subscribe()
 
-    @asynccontextmanager
-    async def lock(self, key: str) -> AsyncGenerator[None, None]:
-        """Hold a lock on ``key`` among this loop's tasks, for a read-modify-write that awaits in between.
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        """Return a lock on ``key`` among this loop's tasks, for a read-modify-write that awaits in between.
 
         It keeps out other holders of the lock only: single operations neither need nor take it.
         """
-        lock, users = self._locks.setdefault(key, (asyncio.Lock(), []))
-        users.append(None)
-        try:
-            async with lock:
-                yield
-        finally:
-            users.pop()
-            if not users:
-                del self._locks[key]
+        return self._locks.hold(key)
 
     # -- life --------------------------------------------------------------------------------------
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from math import inf
+from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
@@ -13,31 +12,9 @@ from asynccache._engine.guard import Guard
 from asynccache.backends.memory import InMemoryBackend
 from asynccache.protocols import CacheBackendProtocol, SupportsLifecycle
 from asynccache.testing import BackendConformance, ChaosBackend, FakeClock
+from tests.cache_doubles import Swapping, SwappingMany, ThreeMethods
 
 MIB = 2**20
-
-
-class ThreeMethods:
-    """The least a user has to write."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
-        self.values: dict[str, tuple[bytes, float]] = {}
-
-    async def get(self, key: str) -> bytes | None:
-        """Return the bytes under ``key``."""
-        value, expires = self.values.get(key, (None, inf))
-        return value if self.clock() < expires else None
-
-    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Store ``value``."""
-        self.values[key] = (value, inf if ttl is None else self.clock() + ttl)
-
-    async def delete(self, key: str) -> bool:
-        """Remove ``key``."""
-        there = await self.get(key) is not None
-        self.values.pop(key, None)
-        return there
 
 
 def memory(clock: FakeClock) -> InMemoryBackend:
@@ -143,3 +120,19 @@ class TestGuardedThreeMethods(Suite):
     def make(self, clock: FakeClock) -> CacheBackendProtocol:
         """Return the store."""
         return patient(ThreeMethods(clock))
+
+
+class TestSwapping(Suite):
+    """A store that can compare and swap."""
+
+    def make(self, clock: FakeClock) -> CacheBackendProtocol:
+        """Return the store."""
+        return Swapping(clock)
+
+
+class TestWrappedSwapping(Suite):
+    """And it can be watched, guarded and batched like any other."""
+
+    def make(self, clock: FakeClock) -> CacheBackendProtocol:
+        """Return the store."""
+        return Batched(patient(ChaosBackend(SwappingMany(clock))))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from math import inf
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 import pytest_asyncio
@@ -14,6 +13,7 @@ from asynccache.codecs import generate_key
 from asynccache.config import GuardConfig
 from asynccache.protocols import CacheBackendProtocol
 from asynccache.testing import CacheConformance, ChaosBackend, FakeClock
+from tests.cache_doubles import Swapping, SwappingMany, ThreeMethods
 
 KEY = generate_key()
 PATIENT = GuardConfig(timeout=30.0)  # a deadline that a busy machine does not reach
@@ -27,29 +27,6 @@ def local(clock: FakeClock) -> CacheBackendProtocol:
 def remote(clock: FakeClock) -> CacheBackendProtocol:
     """Return it with only its bytes in sight, as a store on the network has."""
     return ChaosBackend(local(clock))
-
-
-class ThreeMethods:
-    """The least a user has to write."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.clock = clock
-        self.values: dict[str, tuple[bytes, float]] = {}
-
-    async def get(self, key: str) -> bytes | None:
-        """Return the bytes under ``key``."""
-        value, expires = self.values.get(key, (None, inf))
-        return value if self.clock() < expires else None
-
-    async def set(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Store ``value``."""
-        self.values[key] = (value, inf if ttl is None else self.clock() + ttl)
-
-    async def delete(self, key: str) -> bool:
-        """Remove ``key``."""
-        there = await self.get(key) is not None
-        self.values.pop(key, None)
-        return there
 
 
 class Suite(CacheConformance):
@@ -120,6 +97,42 @@ class TestThreeMethods(Suite):
     def make(self, clock: FakeClock) -> CacheBackendProtocol:
         """Return the store."""
         return ThreeMethods(clock)
+
+
+class TestSwapping(Suite):
+    """One that adds and compares, but neither counts nor clears by prefix."""
+
+    def make(self, clock: FakeClock) -> CacheBackendProtocol:
+        """Return the store."""
+        return Swapping(clock)
+
+
+class TestSwappingMany(Suite):
+    """One that has bulk operations too, and is batched."""
+
+    def make(self, clock: FakeClock) -> CacheBackendProtocol:
+        """Return the store."""
+        return SwappingMany(clock)
+
+
+class TestSwappingSealed(Suite):
+    """There counters can be encrypted."""
+
+    def make(self, clock: FakeClock) -> CacheBackendProtocol:
+        """Return the store."""
+        return Swapping(clock)
+
+    options: ClassVar[Mapping[str, Any]] = {"encryption_keys": [KEY], "guard": PATIENT}
+
+
+class TestSwappingRaw(Suite):
+    """And counters need no codec that can write integers."""
+
+    def make(self, clock: FakeClock) -> CacheBackendProtocol:
+        """Return the store."""
+        return Swapping(clock)
+
+    options: ClassVar[Mapping[str, Any]] = {"codec": "raw", "guard": PATIENT}
 
 
 class TestRaw(Suite):

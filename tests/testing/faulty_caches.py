@@ -8,7 +8,7 @@ from typing import Any
 import pytest_asyncio
 
 from asynccache import Cache, InMemoryBackend
-from asynccache.errors import ConfigurationError
+from asynccache.errors import BackendError, ConfigurationError
 from asynccache.policy import DEFAULT
 from asynccache.testing import CacheConformance, ChaosBackend, FakeClock
 
@@ -162,6 +162,26 @@ class TrustsTheStore(Cache):
         return found
 
 
+class KeepsCounters(Cache):
+    """Clears all but its counters."""
+
+    async def clear(self) -> bool:
+        counts = {name: await self.get(name) for name in ("n", "m")}
+        done = await super().clear()
+        return done and await self.set_many({name: count for name, count in counts.items() if count})
+
+
+class WrapsNumbers(Cache):
+    """Counts in 64 bits as a processor does."""
+
+    async def incr(self, key: str, delta: int = 1, *, initial: int = 0, ttl: Any = DEFAULT) -> int:
+        try:
+            return await super().incr(key, delta, initial=initial, ttl=ttl)
+        except BackendError:
+            await self.set(key, -(2**63))
+            return -(2**63)
+
+
 class TestSound(Conformance):
     cache_type = Cache
 
@@ -216,3 +236,11 @@ class TestCachesErrors(Conformance):
 
 class TestTrustsTheStore(Conformance):
     cache_type = TrustsTheStore
+
+
+class TestKeepsCounters(Conformance):
+    cache_type = KeepsCounters
+
+
+class TestWrapsNumbers(Conformance):
+    cache_type = WrapsNumbers

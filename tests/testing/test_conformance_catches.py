@@ -98,6 +98,8 @@ FAULTY_CACHES: Mapping[str, str] = {
     "Naive": "test_nothing_outdated_is_stored",
     "CachesErrors": "test_errors_are_not_cached",
     "TrustsTheStore": "test_flipped_bits",
+    "KeepsCounters": "test_incr_after_clear",
+    "WrapsNumbers": "test_incr_beyond_64_bits",
 }
 CAUGHT_BY: Mapping[str, str] = {**FAULTY_BACKENDS, **FAULTY_CACHES}
 """Each fault and the test that is there for it; others may fail as well."""

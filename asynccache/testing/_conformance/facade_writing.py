@@ -135,7 +135,7 @@ class FacadeWriting(Facade):
         if config.codec == "raw":
             pytest.skip("the raw codec takes bytes only")
         await cache.set("n", 5, 60)
-        if cache.capabilities.increment:
+        if cache.entries.counters:
             assert await cache.ttl("n") is None
         else:
             assert 59 < (await cache.ttl("n") or 0) <= 60
@@ -208,6 +208,28 @@ class FacadeWriting(Facade):
             assert await cache.get("set") == 42
         await cache.delete("n")
         assert await cache.incr("n") == 1
+
+    async def test_incr_after_clear(self, cache: Cache) -> None:
+        """Clearing a namespace ends its counters and those inside it, and leaves those of others."""
+        self.needs(cache, "increment")
+        inner = cache.namespace("inner")
+        for space in (cache, inner, inner.namespace("most")):
+            assert [await space.incr("n"), await space.incr("n")] == [1, 2]
+        await inner.clear()
+        assert await inner.exists("n") is False
+        counts = [await space.incr("n") for space in (cache, inner, inner.namespace("most"))]
+        assert counts == [3, 1, 1]
+
+    async def test_incr_beyond_64_bits(self, cache: Cache) -> None:
+        """A sum that does not fit in 64 bits raises `BackendError`, and the counter stays as it is."""
+        self.needs(cache, "increment")
+        assert await cache.incr("n", initial=2**63 - 3) == 2**63 - 2
+        with pytest.raises(BackendError):
+            await cache.incr("n", 2)
+        assert await cache.incr("n") == 2**63 - 1
+        assert await cache.incr("low", -1, initial=1 - 2**63) == -(2**63)
+        with pytest.raises(BackendError):
+            await cache.incr("low", -1)
 
     async def test_incr_of_something_else(self, cache: Cache) -> None:
         """Counting on what is no counter raises `BackendError`; the value stays."""
