@@ -32,6 +32,8 @@ _RETRY_SECONDS: Final = 0.005
 _STATEMENTS: Final = 256
 _CACHE_KIB: Final = 16 * 1024
 _WAL_BYTES: Final = 16 * 2**20
+_SMALLEST: Final = 512
+"""The smallest page of SQLite, and so the smallest database."""
 _NOT_OURS: Final = "is no cache of asynccache, and is left as it is: name another file"
 
 
@@ -50,12 +52,26 @@ class CacheFile:
     synchronous: str
 
     def identity(self) -> Identity | None:
-        """Return which file is there now; None if there is none."""
+        """Return which file is there now; None if there is none, or nothing in it."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - on the path of every read: a Path costs twice as much
         except FileNotFoundError:
             return None
+        if status.st_size < _SMALLEST:
+            if status.st_size:  # SQLite would take it for an empty database
+                raise ConfigurationError(f"{self.path} {_NOT_OURS}")
+            return None
         return status.st_dev, status.st_ino
+
+    def drop_emptied(self, identity: Identity | None) -> None:
+        """Remove the file that was ``identity`` if somebody has emptied it.
+
+        Connections to it hold locks on which a new beginning in the same file would wait.
+        """
+        with contextlib.suppress(OSError):
+            status = Path(self.path).stat()
+            if status.st_size == 0 and (status.st_dev, status.st_ino) == identity:
+                Path(self.path).unlink()
 
     def connect(self) -> tuple[sqlite3.Connection, Identity]:
         """Return a connection to the file, which is created or brought up to date if need be.
@@ -69,14 +85,12 @@ class CacheFile:
             before = self.identity()
             if before is None:
                 self._create()
-                before = self.identity()
             connection = self._open(before)
             if connection is None:
                 continue
-            after = self.identity()
-            if before is not None and before == after:
+            if before is not None and before == self.identity():
                 return connection, before
-            connection.close()  # it was replaced meanwhile
+            connection.close()  # it was new, or has been replaced meanwhile
 
     def _create(self) -> None:
         """Make an empty file that nobody else can read; SQLite gives its other files the same mode."""
@@ -178,6 +192,7 @@ class CacheFile:
 def _is_ours(connection: sqlite3.Connection) -> bool:
     """Return True if a damaged file still says that it is ours."""
     try:
+        connection.execute("PRAGMA writable_schema = ON")  # SQLite then reads files shorter than they say
         [mark] = connection.execute("PRAGMA application_id").fetchone()
     except sqlite3.Error:
         return False

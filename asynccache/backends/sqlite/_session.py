@@ -40,6 +40,7 @@ class FileSession:
             if self.file.identity() == self._identity:
                 return self._connection
             self.close()
+            self.file.drop_emptied(self._identity)
         connection, self._identity = self.file.connect()
         self._connection = connection
         self.prepare(connection)
