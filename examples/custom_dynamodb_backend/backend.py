@@ -1,12 +1,14 @@
 """`DynamoDBBackend`: a table of Amazon DynamoDB as a store.
 
-What DynamoDB does well it is asked to do: every operation is one conditional write, so `add` and leases are atomic
-across all processes. What it does not do is not asked of it: it has no way to remove by prefix.
+What DynamoDB does well it is asked to do: a write with a condition is atomic across all processes, and that is
+all that `add` and leases need. What it does not do is not asked of it: it cannot remove by prefix.
 
-An item holds ``k``, the key or, if it is long, its digest; ``whole``, the key; ``v``, the value; ``e``, when that
-expires; ``holder`` and ``held_until``, the lease on it; and ``gc``, from when DynamoDB may drop the item. It does
-so within days, not seconds: what has expired is judged here, by ``e``.
+An item holds ``k``, the key or, if it is long, its digest; ``whole``, the key; ``v``, the value; ``e``, when
+that expires; ``holder`` and ``held_until``, the lease on it; and ``gc``, from when DynamoDB may drop the item.
+It does so within days, not seconds: what has expired is judged here, by ``e``.
 """
+# mypy: disable-error-code="import-untyped"
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ import asyncio
 import secrets
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from math import ceil
 from typing import Any, Final, Self
@@ -39,8 +41,6 @@ MAX_VALUE: Final = 384 * 1024
 _MAX_ITEM: Final = 400 * 1024 - 512
 _MAX_KEY: Final = 2048
 _NEVER: Final = 10**15
-_AT_ONCE: Final = 100
-"""Keys in one BatchGetItem."""
 _BUSY: Final = {"ProvisionedThroughputExceededException", "ThrottlingException", "InternalServerError"}
 
 Item = dict[str, Any]
@@ -69,7 +69,7 @@ class DynamoDBBackend:
     ) -> None:
         self._table = table
         self._clock = clock
-        # One attempt: whether to try again is for the cache to say, which has a deadline and a circuit breaker.
+        # One attempt: to try again is the business of the cache, which has a deadline and a circuit breaker.
         config = AioConfig(
             connect_timeout=timeout,
             read_timeout=timeout,
@@ -83,7 +83,7 @@ class DynamoDBBackend:
     def from_url(cls, url: str, **options: Any) -> Self:
         """Read ``dynamodb://table?region=eu-north-1``; `register_scheme` makes `Cache.from_url` come here."""
         parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query))
+        query: dict[str, Any] = dict(parse_qsl(parts.query))
         if unknown := query.keys() - {"region", "endpoint"}:
             raise ConfigurationError(f"unknown option {min(unknown)!r}: dynamodb:// takes region, endpoint")
         return cls(parts.netloc, **query, **options)
@@ -109,26 +109,30 @@ class DynamoDBBackend:
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         wanted = {_key(key)["k"]["S"]: key for key in keys}
-        items: list[Item] = []
-        for batch in _batches(list(wanted)):
-            asked: Mapping[str, Any] = {
-                self._table: {"Keys": [{"k": {"S": k}} for k in batch], "ConsistentRead": True}
-            }
-            while asked:  # an answer has at most 16 MiB, and names the keys that did not fit
-                answer = await self._call("batch_get_item", None, RequestItems=asked)
-                items += answer["Responses"][self._table]
-                asked = answer["UnprocessedKeys"]
-        found = {key: self._value(key, item) for item in items for key in [wanted[item["k"]["S"]]]}
-        return {key: value for key, value in found.items() if value is not None}
+        found: dict[str, bytes] = {}
+        for batch in _batches([{"k": {"S": k}} for k in wanted], 100):
+            asked = {"Keys": batch, "ConsistentRead": True}
+            async for answer in self._batch("batch_get_item", "UnprocessedKeys", asked):
+                for item in answer["Responses"][self._table]:
+                    key = wanted[item["k"]["S"]]
+                    if (value := self._value(key, item)) is not None:
+                        found[key] = value
+        return found
 
     async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Keys:
-        kept = await asyncio.gather(*(self.set(key, value, ttl) for key, value in items.items()))
-        return {key for key, was_kept in zip(items, kept, strict=True) if not was_kept}
+        refused = {key for key, value in items.items() if not _fits(key, value)}
+        puts = [
+            {"PutRequest": {"Item": self._item(key, value, ttl)}}
+            for key, value in items.items()
+            if key not in refused
+        ]
+        await self._write([*puts, *map(_deletion, refused)])
+        return refused
 
     async def delete_many(self, keys: Sequence[str]) -> Keys:
-        distinct = list(dict.fromkeys(keys))
-        there = await asyncio.gather(*map(self.delete, distinct))
-        return {key for key, was_there in zip(distinct, there, strict=True) if was_there}
+        there = await self.get_many(keys)  # bulk deletes do not tell
+        await self._write(list(map(_deletion, dict.fromkeys(keys))))
+        return set(there)
 
     async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         absent = "attribute_not_exists(v) OR e <= :now"
@@ -230,6 +234,20 @@ class DynamoDBBackend:
         )
         return answer is not None
 
+    async def _write(self, requests: list[Item]) -> None:
+        for batch in _batches(requests, 25):
+            async for _ in self._batch("batch_write_item", "UnprocessedItems", batch):
+                pass
+
+    async def _batch(self, operation: str, unprocessed: str, requests: Any) -> AsyncIterator[Any]:
+        """Ask until everything is done: what is too much at once is handed back."""
+        left = {self._table: requests}
+        while left:
+            answer = await self._call(operation, None, RequestItems=left)
+            yield answer
+            if left := answer[unprocessed]:
+                await asyncio.sleep(0.05)
+
     async def _call(self, operation: str, key: str | None, *, unless: str = "", **arguments: Any) -> Any:
         """Return the answer; None if it is the error ``unless``."""
         where = {} if operation.startswith("batch") else {"TableName": self._table}
@@ -241,7 +259,7 @@ class DynamoDBBackend:
         except BotoCoreError as error:
             raise BackendUnavailableError(str(error), backend="dynamodb", key=key) from error
         except ClientError as error:
-            code = error.response["Error"]["Code"]
+            code: str = error.response["Error"]["Code"]
             if code == unless:
                 return None
             kind = BackendUnavailableError if code in _BUSY else BackendError
@@ -276,8 +294,12 @@ def _key(key: str) -> Item:
     return {"k": {"S": f"#{blake2b(data, digest_size=16).hexdigest()}"}}
 
 
-def _batches(keys: list[str]) -> Iterator[list[str]]:
-    return (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
+def _deletion(key: str) -> Item:
+    return {"DeleteRequest": {"Key": _key(key)}}
+
+
+def _batches(requests: list[Item], size: int) -> Iterator[list[Item]]:
+    return (requests[start : start + size] for start in range(0, len(requests), size))
 
 
 def _fits(key: str, value: bytes) -> bool:

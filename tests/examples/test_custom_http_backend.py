@@ -18,7 +18,7 @@ from asynccache.errors import (
 )
 from asynccache.protocols import CacheBackendProtocol
 from examples.custom_http_backend.backend import HTTPBackend
-from tests.conformance.store_suites import PATIENT, Bare, OnCache, OnSealedCache, Wrapped
+from tests.conformance.store_suites import PATIENT, Bare, OnCache, Wrapped
 from tests.servers.process import ServerProcess
 from tests.servers.proxy import Proxy
 
@@ -43,9 +43,6 @@ class TestHTTPBackendWrapped(OverHTTP, Wrapped):
 
 
 class TestCacheOverHTTP(OverHTTP, OnCache): ...
-
-
-class TestSealedCacheOverHTTP(OverHTTP, OnSealedCache): ...
 
 
 @pytest_asyncio.fixture
