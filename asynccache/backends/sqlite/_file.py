@@ -138,7 +138,9 @@ class CacheFile:
         waiting, started = Event(), stopwatch()
         while True:
             try:
-                self._recognise(connection)
+                if self._is_new(connection):
+                    # Heeded only before the first table, and a write: a reader must not wait for writers.
+                    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 self._set_up(connection)
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or stopwatch() - started > self.busy_timeout:
@@ -147,18 +149,21 @@ class CacheFile:
             else:
                 return
 
-    def _recognise(self, connection: sqlite3.Connection) -> None:
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
+        """Return True if nothing is in the file yet, False if it is ours."""
         [mark] = connection.execute("PRAGMA application_id").fetchone()
         [objects] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if mark == APPLICATION_ID:
-            return
+            return False
         if mark or objects or version(connection):
             raise ConfigurationError(f"{self.path} {_NOT_OURS}")
+        return True
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         run = connection.execute
-        run("PRAGMA auto_vacuum = INCREMENTAL")  # heeded in an empty file only
-        [mode] = run("PRAGMA journal_mode = WAL").fetchone()
+        [mode] = run("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            [mode] = run("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise ConfigurationError(
                 f"{self.path} cannot have a write-ahead log (its file system has no shared memory, as on "

@@ -94,20 +94,26 @@ class Room:
         """Delete until there is room for ``size`` bytes, and some to spare."""
         goal = self._max_bytes - self._spare - size
         self._sweep(connection, now, 4 * _EVICT)
-        while self.bytes_used(connection) > goal and self._evict_some(connection):
+        while (excess := self.bytes_used(connection) - goal) > 0 and self._evict_some(connection, excess):
             pass
 
-    def _evict_some(self, connection: sqlite3.Connection) -> bool:
-        """Delete the oldest; False if there is nothing more to delete."""
-        oldest = connection.execute("SELECT id, key FROM entries ORDER BY id LIMIT ?", (_EVICT,)).fetchall()
+    def _evict_some(self, connection: sqlite3.Connection, excess: int) -> bool:
+        """Delete about ``excess`` bytes of the oldest; False if there is nothing more to delete."""
+        query = "SELECT id, key, length(key) + length(value) FROM entries ORDER BY id LIMIT ?"
+        oldest: list[tuple[int, bytes, int]] = connection.execute(query, (_EVICT,)).fetchall()
         if not oldest:
             return False
-        spared = [number for number, key in oldest if self._used.take(key)][: len(oldest) // 2]
+        last, spared = 0, list[tuple[int]]()
+        for last, key, size in oldest:
+            # At most half of those looked at: if everything were in use, this would never end.
+            if 2 * len(spared) < len(oldest) and self._used.take(key):
+                spared.append((last,))
+            elif (excess := excess - size) <= 0:
+                break
         connection.executemany(
-            "UPDATE entries SET id = (SELECT max(id) FROM entries) + 1 WHERE id = ?",
-            [(number,) for number in spared],
+            "UPDATE entries SET id = (SELECT max(id) FROM entries) + 1 WHERE id = ?", spared
         )
-        connection.execute("DELETE FROM entries WHERE id <= ?", (oldest[-1][0],))
+        connection.execute("DELETE FROM entries WHERE id <= ?", (last,))
         return True
 
     def _vacuum(self, connection: sqlite3.Connection) -> None:
@@ -115,4 +121,5 @@ class Room:
         [pages] = connection.execute("PRAGMA page_count").fetchone()
         [free] = connection.execute("PRAGMA freelist_count").fetchone()
         if free > _LEAST_FREE and 2 * free > pages:
-            connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+            for _ in range(min(_VACUUM_PAGES, free)):  # Python takes the first step of this pragma only
+                connection.execute("PRAGMA incremental_vacuum(1)")
