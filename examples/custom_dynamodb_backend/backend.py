@@ -1,10 +1,10 @@
 """`DynamoDBBackend`: a table of Amazon DynamoDB as a store.
 
-What DynamoDB does well it is asked to do: a write with a condition is atomic across all processes, and that is
-all that `add` and leases need. What it does not do is not asked of it: it cannot remove by prefix.
+What DynamoDB does well it is asked to do: a write with a condition is atomic across all processes, and that
+is all that `add` and leases need. What it cannot do is not asked of it: to remove by prefix.
 
 An item holds ``k``, the key or, if it is long, its digest; ``whole``, the key; ``v``, the value; ``e``, when
-that expires; ``holder`` and ``held_until``, the lease on it; and ``gc``, from when DynamoDB may drop the item.
+it expires; ``holder`` and ``held_until``, the lease on it; and ``gc``, from when DynamoDB may drop the item.
 It does so within days, not seconds: what has expired is judged here, by ``e``.
 """
 # mypy: disable-error-code="import-untyped"
@@ -16,7 +16,7 @@ import asyncio
 import secrets
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from hashlib import blake2b
 from math import ceil
 from typing import Any, Final, Self
@@ -44,7 +44,6 @@ _NEVER: Final = 10**15
 _BUSY: Final = {"ProvisionedThroughputExceededException", "ThrottlingException", "InternalServerError"}
 
 Item = dict[str, Any]
-Keys = set[str]
 
 
 class DynamoDBBackend:
@@ -107,40 +106,9 @@ class DynamoDBBackend:
 
     # -- what it can do besides ------------------------------------------------------------------------
 
-    async def get_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        wanted = {_key(key)["k"]["S"]: key for key in keys}
-        found: dict[str, bytes] = {}
-        for batch in _batches([{"k": {"S": k}} for k in wanted], 100):
-            asked = {"Keys": batch, "ConsistentRead": True}
-            async for answer in self._batch("batch_get_item", "UnprocessedKeys", asked):
-                for item in answer["Responses"][self._table]:
-                    key = wanted[item["k"]["S"]]
-                    if (value := self._value(key, item)) is not None:
-                        found[key] = value
-        return found
-
-    async def set_many(self, items: Mapping[str, bytes], ttl: float | None = None) -> Keys:
-        refused = {key for key, value in items.items() if not _fits(key, value)}
-        puts = [
-            {"PutRequest": {"Item": self._item(key, value, ttl)}}
-            for key, value in items.items()
-            if key not in refused
-        ]
-        await self._write([*puts, *map(_deletion, refused)])
-        return refused
-
-    async def delete_many(self, keys: Sequence[str]) -> Keys:
-        there = await self.get_many(keys)  # bulk deletes do not tell
-        await self._write(list(map(_deletion, dict.fromkeys(keys))))
-        return set(there)
-
     async def add(self, key: str, value: bytes, ttl: float | None = None) -> bool:
         absent = "attribute_not_exists(v) OR e <= :now"
         return _fits(key, value) and await self._put_if(absent, key, value, ttl)
-
-    async def touch(self, key: str, ttl: float | None) -> bool:
-        there = "attribute_exists(v) AND e > :now"
-        return await self._update_if(there, key, "SET e = :e, gc = :gc", self._expiry(ttl))
 
     async def acquire_lease(self, key: str, ttl: float) -> str | None:
         free = "attribute_not_exists(held_until) OR held_until <= :now"
@@ -234,26 +202,11 @@ class DynamoDBBackend:
         )
         return answer is not None
 
-    async def _write(self, requests: list[Item]) -> None:
-        for batch in _batches(requests, 25):
-            async for _ in self._batch("batch_write_item", "UnprocessedItems", batch):
-                pass
-
-    async def _batch(self, operation: str, unprocessed: str, requests: Any) -> AsyncIterator[Any]:
-        """Ask until everything is done: what is too much at once is handed back."""
-        left = {self._table: requests}
-        while left:
-            answer = await self._call(operation, None, RequestItems=left)
-            yield answer
-            if left := answer[unprocessed]:
-                await asyncio.sleep(0.05)
-
     async def _call(self, operation: str, key: str | None, *, unless: str = "", **arguments: Any) -> Any:
         """Return the answer; None if it is the error ``unless``."""
-        where = {} if operation.startswith("batch") else {"TableName": self._table}
         try:
             client = await self._client()
-            return await getattr(client, operation)(**where, **arguments)
+            return await getattr(client, operation)(TableName=self._table, **arguments)
         except (ConnectTimeoutError, ReadTimeoutError) as error:
             raise BackendTimeoutError(str(error), backend="dynamodb", key=key) from error
         except BotoCoreError as error:
@@ -292,14 +245,6 @@ def _key(key: str) -> Item:
     if len(data) < _MAX_KEY:
         return {"k": {"S": f"={key}"}}
     return {"k": {"S": f"#{blake2b(data, digest_size=16).hexdigest()}"}}
-
-
-def _deletion(key: str) -> Item:
-    return {"DeleteRequest": {"Key": _key(key)}}
-
-
-def _batches(requests: list[Item], size: int) -> Iterator[list[Item]]:
-    return (requests[start : start + size] for start in range(0, len(requests), size))
 
 
 def _fits(key: str, value: bytes) -> bool:

@@ -1,18 +1,19 @@
 """Show what asynccache does, on a real application with real data, over HTTP.
 
 Without options it makes the data (once), starts the application, asks it this and that, checks every answer,
-prints a table and ends. The store is the one at ASYNCCACHE_URL, by default memory://.
+prints a table and ends. The store is the one at ASYNCCACHE_URL, by default memory://, which needs no server.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import os
 import sys
 from pathlib import Path
 from typing import Final, cast
 
+from asynccache import CacheConfig
+from asynccache.errors import ConfigurationError
 from examples.demo.orders import make_orders
 from examples.demo.server import HOST, Server, ServerError, copied, running
 from examples.demo.story import BrokenPromiseError, tell
@@ -44,6 +45,11 @@ def _count(text: str) -> int:
     if int(text) < 1000:
         raise argparse.ArgumentTypeError("the story needs at least 1000 orders")
     return int(text)
+
+
+def _store() -> str:
+    """Return the scheme of the store's URL, read as the shop does; the rest may hold a password."""
+    return str(CacheConfig.from_env(namespace="demo").backend).partition("://")[0]
 
 
 def _database(folder: Path, count: int) -> Path:
@@ -78,8 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Tell the story, or serve; return the exit code."""
     options = _options(arguments)
     cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="replace")  # not every terminal can show an arrow
-    store = os.environ.get("ASYNCCACHE_URL", "memory://").partition("://")[0]  # the rest may hold a password
     try:
+        store = _store()
         with copied(_database(options.data, options.orders)) as database:
             if options.serve:
                 return _serve(database, options.port)
@@ -89,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPromiseError:
         print("\nThe demo failed: the step above is not what it claims to be.", file=sys.stderr)
         return 1
-    except (OSError, ServerError) as error:
+    except (ConfigurationError, OSError, ServerError) as error:
         print(f"The demo cannot run: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -24,7 +24,8 @@ orders: Final = Orders(Path(os.environ.get("DEMO_DATABASE", ".demo/orders-250000
 runs: Final = Counter[str]()
 """How often each endpoint really ran: the story checks it."""
 
-config = CacheConfig.from_url(os.environ.get("ASYNCCACHE_URL", "memory://"), namespace="demo")
+# The store is the one in ASYNCCACHE_URL, memory:// if there is none: nothing else in this file knows.
+config = CacheConfig.from_env(namespace="demo")
 app = FastAPI(title="A shop's reports", middleware=[Middleware(CacheMiddleware, config=config)])
 
 

@@ -1,10 +1,12 @@
 """`./scripts/demo` on a small data set: the same story, told by the same code, over real sockets."""
 
+import io
 import re
 import signal
 import subprocess
 import sys
 import urllib.request
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,60 @@ def test_the_story_holds(small: list[str], capsys: pytest.CaptureFixture[str]) -
     assert ("GET /me  (nobody)", 401, "-") in table
     assert "the application counted 1 run of the handler" in " ".join(out.split())
     assert re.search(r"The cache counted \d+ hits", out)
+
+
+SERVERS = {
+    "sqlite": "sqlite_server",
+    "redis": "redis_server",
+    "memcached": "memcached_server",
+    "postgresql": "postgres_server",
+    "mongodb": "mongo_server",
+}
+
+
+def told(url: str, folder: Path) -> str:
+    """Return what the demo prints over the store at ``url``."""
+    written = io.BytesIO()
+    paper = io.TextIOWrapper(written, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(paper):
+        patch.setenv("ASYNCCACHE_URL", url)
+        code = main(["--orders", str(SMALL), "--data", str(folder)])
+        paper.flush()
+    story = written.getvalue().decode()
+    assert code == 0, story
+    return story
+
+
+def plot(story: str) -> list[str]:
+    """Return the story without what no two runs share: numbers, and who came first in a crowd."""
+    told_apart = re.sub(r"(?m)^(.{28}\d+ x .{33} \d{3}) .*$", r"\1", story)
+    without_numbers = re.sub(r"\d[\d.,]*", "N", told_apart)
+    return [" ".join(step.split()) for step in without_numbers.split("\n\n")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    make_orders(folder, SMALL, lambda _: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedded(folder: Path) -> list[str]:
+    return plot(told("memory://", folder))
+
+
+@pytest.mark.parametrize("scheme", SERVERS)
+def test_the_story_is_the_same_over_every_store(
+    scheme: str, embedded: list[str], folder: Path, request: pytest.FixtureRequest
+) -> None:
+    url: str = request.getfixturevalue(SERVERS[scheme]).fresh_url()
+
+    story = plot(told(url, folder))
+
+    assert f"store {scheme}://" in story[0]
+    assert story[1:] == embedded[1:]
+    assert len(story) == len(STEPS) + 2
 
 
 def test_a_step_that_is_not_what_it_claims_fails_the_demo(
