@@ -1,4 +1,4 @@
-"""`MemcachedBackend`: checks arguments, and says what each operation means; the rest of the package does it."""
+"""`MemcachedBackend`: what each operation takes and means. The rest of the package does it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asynccache._engine.clock import Clock, wall_clock
 from asynccache._engine.perloop import PerLoop
 from asynccache.backends.memcached import _changes as changes
 from asynccache.backends.memcached._bulk import Bulk
-from asynccache.backends.memcached._connection import Lost
+from asynccache.backends.memcached._connection import LostError
 from asynccache.backends.memcached._examining import examine
 from asynccache.backends.memcached._keys import locate
 from asynccache.backends.memcached._lane import Lane
@@ -22,7 +22,7 @@ from asynccache.backends.memcached._records import Record
 from asynccache.backends.memcached._server import ITEM_SIZE
 from asynccache.backends.memcached._single import Single, told
 from asynccache.errors import BackendUnavailableError, ConfigurationError
-from asynccache.policy import seconds
+from asynccache.policy import Seconds, seconds
 from asynccache.protocols import BackendHealth
 
 __all__ = ["MemcachedBackend"]
@@ -69,9 +69,9 @@ class MemcachedBackend:
         url: str,
         *,
         max_value_bytes: int | None = None,
-        timeout: float = 1.0,
-        connect_timeout: float = 1.0,
-        retry_seconds: float = 1.0,
+        timeout: Seconds = 1.0,
+        connect_timeout: Seconds = 1.0,
+        retry_seconds: Seconds = 1.0,
         ssl: tls.SSLContext | None = None,
         clock: Clock = wall_clock,
     ) -> None:
@@ -82,7 +82,14 @@ class MemcachedBackend:
             raise ConfigurationError(f"clock must be callable, not {clock!r}")
         if self._tls and ssl is None:
             ssl = tls.create_default_context()
-        options = Options(timeout, connect_timeout, retry_seconds, max_value_bytes, ssl, credentials)
+        options = Options(
+            timeout=seconds(timeout, "timeout"),
+            connect_timeout=seconds(connect_timeout, "connect_timeout"),
+            retry_seconds=seconds(retry_seconds, "retry_seconds"),
+            max_value_bytes=max_value_bytes,
+            tls=ssl,
+            credentials=credentials,
+        )
         self._max_value_bytes = max_value_bytes
         self._clock = clock
         self._lanes = PerLoop(lambda loop: Lane(loop, self._locations, options))
@@ -111,7 +118,7 @@ class MemcachedBackend:
 
     @property
     def max_value_bytes(self) -> int:
-        """The largest value that is stored: what the servers take, as far as they said, if no less is configured."""
+        """The largest value that is stored: what the servers take, or less if so configured."""
         room = (
             min((lane.item_size or ITEM_SIZE for lane in self._lanes.everywhere()), default=ITEM_SIZE) - _ROOM
         )
@@ -127,7 +134,7 @@ class MemcachedBackend:
         if shelf is not None:
             try:
                 return await single.fetch(shelf, name, owner)
-            except Lost:
+            except LostError:
                 pass
         return await single.run(key, name, lambda shelf: single.fetch(shelf, name, owner), writes=False)
 
@@ -286,7 +293,7 @@ class MemcachedBackend:
         """
         try:
             await self._lane().open()
-        except Lost as lost:
+        except LostError as lost:
             raise BackendUnavailableError(str(lost), backend="memcached") from lost
 
     async def aclose(self) -> None:
@@ -299,7 +306,7 @@ class MemcachedBackend:
         if not lane.item_size:
             try:
                 await lane.reach(name, writes=False)
-            except Lost as lost:
+            except LostError as lost:
                 raise told(lost, key) from lost
         size, room = len(value), lane.item_size - _ROOM
         limit = self._max_value_bytes

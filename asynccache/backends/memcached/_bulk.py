@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from asynccache._engine.clock import Clock, wall_clock
 from asynccache.backends.memcached import _requests as requests
-from asynccache.backends.memcached._connection import Lost
+from asynccache.backends.memcached._connection import LostError
 from asynccache.backends.memcached._lane import Lane
 from asynccache.backends.memcached._records import Record, value_of
 from asynccache.backends.memcached._replies import Lines, Values
@@ -36,7 +36,7 @@ class _Asked(NamedTuple):
 
 
 class Bulk:
-    """Many keys at a time. Each operation is done once more where a connection was lost: that changes nothing.
+    """Many keys at a time. Where a connection was lost an operation is done once more: that does no harm.
 
     Args:
         lane: Returns what belongs to the running loop.
@@ -88,7 +88,7 @@ class Bulk:
                     await shelf.known()
                 moves += not left.keys().isdisjoint(part)
                 if moves > MOVES:
-                    raise Lost("others change it all the time")
+                    raise LostError("others change it all the time")
 
         await _twice(ask)
         return refused
@@ -106,12 +106,12 @@ class Bulk:
                 deletes = b"".join(map(requests.delete, names))
                 connection.ask(b"%b%b\r\n%b" % (shelf.get, b" ".join(names), deletes), values, lines)
                 asked.append(_Asked(shelf, None, names, values, lines))
-            for shelf, _, names, values, lines in asked:
+            for shelf, _, removing, values, lines in asked:
                 await lines.future
                 live = self._live(shelf, values, owners)
-                for name, line in zip(names, lines.lines, strict=True):
+                for name, line in zip(removing, lines.lines, strict=True):
                     if line not in {b"DELETED", b"NOT_FOUND"}:
-                        raise requests.Refused(line.decode("utf-8", "replace"))
+                        raise requests.RefusedError(line.decode("utf-8", "replace"))
                     if name in live and line == b"DELETED":
                         removed.add(name)
 
@@ -161,7 +161,7 @@ class Bulk:
         for name, line in zip(names, lines.lines, strict=True):
             try:
                 requests.stored(line)
-            except requests.TooLarge:
+            except requests.TooLargeError:
                 refused.add(name)
             del left[name]
 
@@ -187,7 +187,7 @@ async def _twice(ask: Callable[[], Awaitable[None]]) -> None:
     try:
         try:
             await ask()
-        except Lost:
+        except LostError:
             await ask()
-    except (Lost, requests.Refused) as error:
+    except (LostError, requests.RefusedError) as error:
         raise told(error) from error

@@ -1,8 +1,8 @@
 """What becomes of what is under a key: the operations that depend on what is there. Pure.
 
-Each takes the record that is there and ``now``, and returns what its caller is told, and the record that is to
-take the other's place: None leaves it as it is, `NOTHING` removes it. The record is replaced only if it is still
-the same one (``gets`` and ``cas``); else the decision is made again.
+Each takes the record that is there and ``now``, and returns what its caller is told, and the record that
+is to take the other's place: None leaves it as it is, `NOTHING` removes it. The record is replaced only if
+it is still the same one (``gets`` and ``cas``); else the decision is made again.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from math import inf
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from asynccache._engine.arguments import INT64
 from asynccache.backends.memcached._records import NOTHING, Record
-from asynccache.backends.memcached._requests import Refused
+from asynccache.backends.memcached._requests import RefusedError
 
 __all__ = ["Change", "acquire", "add", "fill", "incr", "release", "touch"]
 
@@ -55,10 +55,10 @@ def incr(delta: int, initial: int, life: float) -> Change[int]:
         elif _integer(value):
             start, expires = int(value), there.expires
         else:
-            raise Refused("not an integer")
+            raise RefusedError("not an integer")
         total = start + delta
         if not -INT64 <= total < INT64:
-            raise Refused("the result does not fit in 64 bits")
+            raise RefusedError("the result does not fit in 64 bits")
         return total, Record(b"%d" % total, expires)
 
     return change

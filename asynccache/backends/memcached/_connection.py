@@ -14,16 +14,16 @@ from collections import deque
 from secrets import token_hex
 from typing import Any, Final, cast
 
-from asynccache.backends.memcached._replies import Garbled, Lines, Reply, Stats, Values
+from asynccache.backends.memcached._replies import GarbledError, Lines, Reply, Stats, Values
 from asynccache.errors import BackendError, BackendTimeoutError, BackendUnavailableError
 
-__all__ = ["Connection", "Lost"]
+__all__ = ["Connection", "LostError"]
 
 _WRITE_AHEAD: Final = 2**20
 """Bytes written ahead of the network, beyond which callers wait before they write."""
 
 
-class Lost(Exception):
+class LostError(Exception):
     """The connection ended before the answer came; nobody knows whether the request arrived.
 
     Args:
@@ -50,7 +50,7 @@ class Connection(Protocol):
         """Unlike that of any other connection of any process."""
         self.closed: Future[None] = loop.create_future()
         """Done when the transport is gone."""
-        self.lost: Lost | None = None
+        self.lost: LostError | None = None
         """Why it cannot be used any more."""
         self.paused = False
         """Whether more has been written than the network takes: see `writable`."""
@@ -73,10 +73,10 @@ class Connection(Protocol):
         """Write ``request`` now; ``replies`` get its answers, in their order.
 
         Raises:
-            Lost: the connection is of no use any more. Nothing was sent.
+            LostError: the connection is of no use any more. Nothing was sent.
         """
         if self.lost is not None or self._transport is None:
-            raise Lost(str(self.lost or "not connected"), BackendUnavailableError)
+            raise LostError(str(self.lost or "not connected"), BackendUnavailableError)
         if not self._due:
             self._heard = True  # silence begins now
             if self._timer is None:
@@ -117,7 +117,7 @@ class Connection(Protocol):
         if self._transport is not None:
             await self.closed
 
-    def abort(self, reason: Lost) -> None:
+    def abort(self, reason: LostError) -> None:
         """End it, and fail all who wait."""
         if self.lost is None:
             self.lost = reason
@@ -126,7 +126,7 @@ class Connection(Protocol):
         while self._due:
             future = self._due.popleft().future
             if not future.done():
-                error = Lost(str(reason), reason.kind)
+                error = LostError(str(reason), reason.kind)
                 error.__cause__ = reason.__cause__
                 future.set_exception(error)
                 future.exception()  # of two answers that belong together only the last is awaited
@@ -158,14 +158,12 @@ class Connection(Protocol):
         place, length = 0, len(data)
         try:
             while place < length:
-                if not due:
-                    raise Garbled("an answer that nobody asked for")
-                place, complete = due[0].read(data, place)
+                place, complete = (due[0] if due else _NOBODY).read(data, place)
                 if not complete:
                     break
                 due.popleft().settle()
-        except Garbled as garbled:
-            lost = Lost(f"the server's answer makes no sense: {garbled}")
+        except GarbledError as garbled:
+            lost = LostError(f"the server's answer makes no sense: {garbled}")
             lost.__cause__ = garbled
             self.abort(lost)
             return
@@ -174,7 +172,9 @@ class Connection(Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: the server closed, or we did."""
-        lost = Lost("the server closed the connection" if exc is None else f"the connection broke: {exc}")
+        lost = LostError(
+            "the server closed the connection" if exc is None else f"the connection broke: {exc}"
+        )
         lost.__cause__ = exc
         self.abort(self.lost or lost)
         self._transport = None
@@ -204,7 +204,23 @@ class Connection(Protocol):
             self._heard = False
             self._timer = self.loop.call_later(self._timeout, self._check)
             return
-        self.abort(Lost(f"no answer for {self._timeout:g} seconds", BackendTimeoutError))
+        self.abort(LostError(f"no answer for {self._timeout:g} seconds", BackendTimeoutError))
+
+
+class _Nobody(Reply):
+    """Who gets what nobody asked for."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """There is nobody to wait."""
+
+    def read(self, data: bytes, start: int) -> tuple[int, bool]:
+        """Refuse it."""
+        raise GarbledError("an answer that nobody asked for")
+
+
+_NOBODY: Final = _Nobody()
 
 
 def _seen_as(address: Any) -> str:

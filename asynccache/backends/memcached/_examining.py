@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from asynccache._engine.clock import stopwatch
-from asynccache.backends.memcached._connection import Lost
+from asynccache.backends.memcached._connection import LostError
 from asynccache.backends.memcached._server import Server
 from asynccache.protocols import BackendHealth
 
@@ -49,7 +49,7 @@ async def _ask(server: Server) -> dict[str, Any]:
         connection = await server.connected()
         start = stopwatch()
         stats = await connection.stats()
-    except Lost as lost:
+    except LostError as lost:
         return {"reachable": False, "error": str(lost)}
     answer: dict[str, Any] = {
         "reachable": True,

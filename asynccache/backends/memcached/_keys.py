@@ -1,8 +1,8 @@
 """What a key is called on a memcached server. Pure.
 
-Memcached takes 1 to 250 bytes without spaces and control characters, and some proxies no more than ASCII. A key
-that is such a name is sent as it is. Any other is sent as a digest, and what is stored under it carries the
-full key, which is compared on reading: a collision of digests is a miss.
+Memcached takes 1 to 250 bytes without spaces and control characters, and some proxies no more than ASCII.
+A key that is such a name is sent as it is. Any other is sent as a digest, and what is stored under it
+carries the full key, which is compared on reading: a collision of digests is a miss.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def locate(key: str) -> tuple[bytes, bytes]:
         TypeError: ``key`` is not a ``str``.
         InvalidKeyError: ``key`` is empty or cannot be written as UTF-8.
     """
-    if isinstance(key, str) and _plain(key) and not key.startswith(_RESERVED):
+    key = check_key(key)
+    if _plain(key) and not key.startswith(_RESERVED):
         return key.encode(), b""
-    full = check_key(key).encode()
+    full = key.encode()
     return _DIGEST + blake2b(full, digest_size=16).hexdigest().encode(), full

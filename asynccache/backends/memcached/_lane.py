@@ -1,4 +1,4 @@
-"""The servers as one event loop sees them: which of them keeps a key now, and what one that returns is told."""
+"""The servers as one event loop sees them: who keeps a key now, and what one that returns is told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from asyncio import AbstractEventLoop, Lock
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
-from asynccache.backends.memcached._connection import Connection, Lost
+from asynccache.backends.memcached._connection import Connection, LostError
 from asynccache.backends.memcached._location import Location, Options
 from asynccache.backends.memcached._ring import Ring
 from asynccache.backends.memcached._server import Server
@@ -78,21 +78,21 @@ class Lane:
         """Return the same, connecting to a server if need be.
 
         Raises:
-            Lost: no server can be reached.
+            LostError: no server can be reached.
         """
         if self._life is None:
             await self._begin()
         order = [self.servers[place] for place in self._ring.order(name)]
-        failed: dict[Server, Lost] = {}
+        failed: dict[Server, LostError] = {}
         while (shelf := self.ready(name, writes=writes)) is None:
             up = [server for server in order if not server.down or (writes and server.returning)]
-            # Where all are down they are asked all the same: it may be early for that, but nobody else is left.
+            # Where all are down they are asked all the same: it may be early, but nobody else is left.
             server = next((server for server in up or order if server not in failed), None)
             if server is None:
                 raise next(iter(failed.values()))
             try:
                 await (await server.connected()).writable()
-            except Lost as lost:
+            except LostError as lost:
                 failed[server] = lost
         return shelf
 
@@ -100,7 +100,7 @@ class Lane:
         """Return the shelves that keep ``names`` now, for use before the next `await`.
 
         Raises:
-            Lost: no server can be reached.
+            LostError: no server can be reached.
         """
         while True:
             shelves: dict[Shelf, list[bytes]] = {}
@@ -124,7 +124,7 @@ class Lane:
                 try:
                     await other.away.renew(await other.connected())
                     continue
-                except Lost:
+                except LostError:
                     pass
             other.outdated = True  # it is told when it returns
 
@@ -147,7 +147,7 @@ class Lane:
         """Connect to all servers.
 
         Raises:
-            Lost: none of them can be reached.
+            LostError: none of them can be reached.
         """
         await self._begin()
         attempts = [server.connected() for server in self.servers]

@@ -51,8 +51,6 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what can never work."""
-        for name in ("timeout", "connect_timeout", "retry_seconds"):
-            object.__setattr__(self, name, seconds(getattr(self, name), name))
         if self.max_value_bytes is not None:
             check_count(self.max_value_bytes, "max_value_bytes", 1)
         if self.tls is not None and not isinstance(self.tls, ssl.SSLContext):
@@ -65,7 +63,7 @@ def parse(url: str) -> tuple[list[Location], bytes, bool]:
     Raises:
         ConfigurationError: the URL is malformed. The message shows no part of it that may hold a password.
     """
-    match = _URL.match(url) if isinstance(url, str) else None
+    match = _URL.match(url) if isinstance(url, str) else None  # type: ignore[redundant-expr]  # callers err
     if match is None:
         raise ConfigurationError(f"the URL of a memcached store is {_FORM}, without path and fragment")
     servers: list[Location] = []

@@ -4,7 +4,7 @@ Memcached keeps time in seconds of its own clock, and 32 bits of flags. Every it
 so, and begins with a head that says exactly when its value expires::
 
     flags   24 bits that mark an item as ours; VALUED, LEASED, OWNED
-    head    mark of the shelf, 8 bytes (see `_shelves`) · expiry of the value, seconds since the epoch, float64
+    head    mark of the shelf (see `_shelves`), 8 bytes · expiry of the value, in seconds, float64
     LEASED  end of the lease, float64 · token, 16 bytes
     OWNED   length of the full key, 4 bytes · the full key, where the name is a digest
     the value
@@ -80,7 +80,7 @@ NOTHING: Final = Record(None)
 
 
 def pack(record: Record, mark: bytes, owner: bytes) -> tuple[int, bytes]:
-    """Return the flags and the bytes of ``record`` on a shelf with ``mark``; ``owner`` is the full key, or nothing."""
+    """Return the flags and the bytes of ``record`` under ``mark``, with the full key, or nothing."""
     value = record.value
     head = _HEAD.pack(mark, record.expires)
     flags = _OURS
@@ -96,7 +96,7 @@ def pack(record: Record, mark: bytes, owner: bytes) -> tuple[int, bytes]:
 
 
 def unpack(item: Item | None, mark: bytes, owner: bytes) -> Record:
-    """Return what ``item`` says: nothing at all if it is foreign, damaged, of another key or of another mark."""
+    """Return what ``item`` says: nothing if it is foreign, damaged, of another key or another mark."""
     if item is None or item.flags & _MASK != _OURS or len(item.data) < _HEAD.size:
         return NOTHING
     flags, data, _ = item

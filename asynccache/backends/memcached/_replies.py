@@ -13,14 +13,14 @@ from typing import Final
 
 from asynccache.backends.memcached._records import Item
 
-__all__ = ["Garbled", "Lines", "Reply", "Stats", "Values"]
+__all__ = ["GarbledError", "Lines", "Reply", "Stats", "Values"]
 
 _LONGEST_LINE: Final = 4096
 _LARGEST_VALUE: Final = 2**30
 _ERRORS: Final = (b"ERROR", b"CLIENT_ERROR", b"SERVER_ERROR")
 
 
-class Garbled(Exception):
+class GarbledError(Exception):
     """What the server sent is no answer to what it was asked."""
 
 
@@ -42,7 +42,7 @@ class Reply:
         """So many bytes at least, from where it stopped, until reading on makes sense."""
 
     def read(self, data: bytes, start: int) -> tuple[int, bool]:
-        """Read from ``start`` as far as it goes; return where it stopped, and whether the answer is complete."""
+        """Read on from ``start``; return where it stopped, and whether the answer is complete."""
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -55,7 +55,7 @@ def _line_end(data: bytes, start: int) -> int:
     """Return where the line from ``start`` ends, or -1 if that has not arrived."""
     end = data.find(b"\r\n", start)
     if (len(data) if end < 0 else end) - start > _LONGEST_LINE:
-        raise Garbled("a line without an end")
+        raise GarbledError("a line without an end")
     return end
 
 
@@ -81,21 +81,21 @@ class Values(Reply):
             if words[0] != b"VALUE":
                 if words == [b"END"]:
                     return end + 2, True
-                raise Garbled(f"neither VALUE nor END: {data[start:end][:80]!r}")
+                raise GarbledError(f"neither VALUE nor END: {data[start:end][:80]!r}")
             if not (4 <= len(words) <= 5 and words[2].isdigit() and words[3].isdigit()):
-                raise Garbled("a malformed VALUE")
+                raise GarbledError("a malformed VALUE")
             _, name, flags, size, *unique = words
             if name not in self.asked or name in self.found:
-                raise Garbled("a value that was not asked for")
+                raise GarbledError("a value that was not asked for")
             length = int(size)
             if length > _LARGEST_VALUE:
-                raise Garbled("a value too large to be one")
+                raise GarbledError("a value too large to be one")
             last = end + 2 + length
             if len(data) < last + 2:
                 self.need = last + 2 - start
                 break
             if data[last : last + 2] != b"\r\n":
-                raise Garbled("a value without an end")
+                raise GarbledError("a value without an end")
             self.found[name] = Item(int(flags), data[end + 2 : last], unique[0] if unique else b"")
             self.need = 0
             start = last + 2
@@ -125,7 +125,7 @@ class Lines(Reply):
             line = data[start:end]
             if line.startswith((b"ERROR", b"CLIENT_ERROR")):
                 # The server may not have understood that a value follows, and would now do what it says.
-                raise Garbled(f"the server did not understand: {line[:80]!r}")
+                raise GarbledError(f"the server did not understand: {line[:80]!r}")
             self.lines.append(line)
             start = end + 2
             if len(self.lines) == self.count:
@@ -150,7 +150,7 @@ class Stats(Reply):
             if line in {b"END", b"RESET"} or line.startswith(_ERRORS):
                 return start, True
             if not line.startswith(b"STAT "):
-                raise Garbled("a malformed STAT")
+                raise GarbledError("a malformed STAT")
             name, _, value = line[5:].decode("utf-8", "replace").partition(" ")
             self.stats[name] = value
         return start, False

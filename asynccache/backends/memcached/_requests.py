@@ -9,16 +9,16 @@ from typing import Final
 
 from asynccache.backends.memcached._records import NOTHING, Record, exptime, pack
 
-__all__ = ["Refused", "TooLarge", "delete", "removal", "store", "stored"]
+__all__ = ["RefusedError", "TooLargeError", "delete", "removal", "store", "stored"]
 
 _TOO_LARGE: Final = b"SERVER_ERROR object too large for cache"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The server answered that it does not do what was asked for, or what is there does not allow it."""
 
 
-class TooLarge(Refused):
+class TooLargeError(RefusedError):
     """The server takes no item as large as that."""
 
 
@@ -75,13 +75,13 @@ def stored(line: bytes) -> bool:
     """Return whether it was stored; False if another one came first.
 
     Raises:
-        TooLarge: the server does not take as much.
-        Refused: the server could not.
+        TooLargeError: the server does not take as much.
+        RefusedError: the server could not.
     """
     if line == b"STORED":
         return True
     if line in {b"NOT_STORED", b"EXISTS", b"NOT_FOUND"}:
         return False
     if line == _TOO_LARGE:
-        raise TooLarge(_TOO_LARGE.decode())
-    raise Refused(line.decode("utf-8", "replace"))
+        raise TooLargeError(_TOO_LARGE.decode())
+    raise RefusedError(line.decode("utf-8", "replace"))

@@ -8,7 +8,7 @@ from asyncio import AbstractEventLoop, Task
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from asynccache.backends.memcached._connection import Connection, Lost
+from asynccache.backends.memcached._connection import Connection, LostError
 from asynccache.backends.memcached._keys import AWAY_MARK, HOME_MARK
 from asynccache.backends.memcached._location import Location, Options
 from asynccache.backends.memcached._shelves import AWAY_SECONDS, Shelf
@@ -70,7 +70,7 @@ class Server:
         """Return the connection, made if there is none; all who wait share one attempt.
 
         Raises:
-            Lost: the server cannot be reached.
+            LostError: the server cannot be reached.
         """
         connection = self.connection
         if connection is not None and connection.lost is None:
@@ -78,7 +78,7 @@ class Server:
         attempt = self._connecting or self._attempt()
         await asyncio.wait({attempt})
         if attempt.cancelled():
-            raise Lost(f"{self.location}: closed while connecting")
+            raise LostError(f"{self.location}: closed while connecting")
         return attempt.result()
 
     def retry(self) -> None:
@@ -92,7 +92,7 @@ class Server:
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
         if self.connection is not None:
-            self.connection.abort(Lost("the store was closed"))
+            self.connection.abort(LostError("the store was closed"))
             await self.connection.closed
 
     def _attempt(self) -> Task[Connection]:
@@ -129,17 +129,17 @@ class Server:
                     await self._on_return(self, connection)
         except BaseException as error:
             self.outdated |= self.returning
-            connection.abort(Lost("never used"))
+            connection.abort(LostError("never used"))
             with contextlib.suppress(asyncio.CancelledError):
                 await connection.gone()
             match error:
-                case Lost():
-                    raise Lost(f"{self.location}: {error}", error.kind) from error
+                case LostError():
+                    raise LostError(f"{self.location}: {error}", error.kind) from error
                 case TimeoutError():
                     within = f"no answer within {self._options.connect_timeout:g} seconds"
-                    raise Lost(f"{self.location}: {within}", BackendTimeoutError) from error
+                    raise LostError(f"{self.location}: {within}", BackendTimeoutError) from error
                 case OSError():
-                    raise Lost(f"{self.location}: {error}") from error
+                    raise LostError(f"{self.location}: {error}") from error
                 case _:
                     raise
         self.connection = connection
@@ -149,16 +149,16 @@ class Server:
     async def _greet(self, connection: Connection) -> None:
         """Make sure that somebody answers, and learn what there is to know.
 
-        Nothing else is sent before: a server that accepts connections without answering gets no request that it
-        may carry out much later.
+        Nothing else is sent before: a server that accepts connections without answering gets no request that
+        it may carry out much later.
         """
         if credentials := self._options.credentials:
             line = await connection.line(b"set auth 0 0 %d\r\n%b\r\n" % (len(credentials), credentials))
             if line != b"STORED":
-                raise Lost(f"authentication failed: {line.decode('utf-8', 'replace')}")
+                raise LostError(f"authentication failed: {line.decode('utf-8', 'replace')}")
         version = await connection.line(b"version\r\n", changes=False)
         if not version.startswith(b"VERSION "):
-            raise Lost("no memcached server answers there")
+            raise LostError("no memcached server answers there")
         self.version = version[8:].decode("utf-8", "replace")
         size = (await connection.stats("settings")).get("item_size_max", "")
         self.item_size = int(size) if size.isdecimal() else ITEM_SIZE

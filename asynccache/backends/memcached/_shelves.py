@@ -1,11 +1,11 @@
 """What makes everything that was put on a server unreadable at once, without touching what is not ours.
 
 Where there are several servers, one that was out of reach may come back with values that were replaced or
-deleted elsewhere in the meantime. So each server has two shelves: *home* for the keys that belong to it, *away*
-for those it keeps while theirs is out of reach. Each has a mark, eight random bytes under a name of its own on
-the server itself. Items carry the mark of their shelf, and the mark is read in the same request as they are:
-an item with another one is a miss. Setting a new mark empties the shelf for everybody, in one step. A mark
-that the server lost (a restart, an eviction) does the same: the next one is another.
+deleted elsewhere in the meantime. So each server has two shelves: *home* for the keys that belong to it,
+*away* for those it keeps while theirs is out of reach. Each has a mark, eight random bytes under a name of
+its own on the server itself. Items carry the mark of their shelf, and the mark is read in the same request as
+they are: an item with another one is a miss. Setting a new mark empties the shelf for everybody, in one step.
+A mark that the server lost (a restart, an eviction) does the same: the next one is another.
 
 A single server needs no marks: while it is out of reach nothing is replaced or deleted anywhere else.
 """
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["AWAY_SECONDS", "Shelf"]
 
 AWAY_SECONDS: Final = 60.0
-"""The longest that a server keeps what belongs to another one: the bound on what a process that crashed during
-an outage may have left behind."""
+"""The longest that a server keeps what belongs to another one: the bound on what a process that crashed
+during an outage may have left behind."""
 
 
 class Shelf:

@@ -1,7 +1,7 @@
-"""What is done with one key, on whichever server keeps it. One request each, two where it depends on what is there.
+"""What is done with one key, on whichever server keeps it: in one request, or in two.
 
-Every operation sends what it has to send before its first `await`: only until then is it certain that the shelf
-it was given is the one that keeps the key.
+Every operation sends what it has to send before its first `await`: only until then is it certain that the
+shelf it was given is the one that keeps the key.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final, TypeVar
 from asynccache._engine.clock import Clock, wall_clock
 from asynccache.backends.memcached import _requests as requests
 from asynccache.backends.memcached._changes import Change
-from asynccache.backends.memcached._connection import Lost
+from asynccache.backends.memcached._connection import LostError
 from asynccache.backends.memcached._lane import Lane
 from asynccache.backends.memcached._records import NOTHING, Record, unpack, value_of
 from asynccache.backends.memcached._replies import Lines, Values
 from asynccache.backends.memcached._shelves import Shelf
 from asynccache.errors import BackendError
 
-__all__ = ["MOVES", "Moved", "Single", "told"]
+__all__ = ["MOVES", "MovedError", "Single", "told"]
 
 T = TypeVar("T")
 
@@ -27,13 +27,13 @@ MOVES: Final = 1000
 """So often at most is something done again because others were faster."""
 
 
-class Moved(Exception):
+class MovedError(Exception):
     """What was written counts for nothing, since the shelf has another mark, or another writer was faster."""
 
 
-def told(error: Lost | requests.Refused, key: str | None = None) -> BackendError:
+def told(error: LostError | requests.RefusedError, key: str | None = None) -> BackendError:
     """Return what the caller of the backend is told."""
-    kind = error.kind if isinstance(error, Lost) else BackendError
+    kind = error.kind if isinstance(error, LostError) else BackendError
     return kind(str(error), backend="memcached", key=key)
 
 
@@ -77,15 +77,15 @@ class Single:
         for _ in range(MOVES):
             try:
                 shelf = lane.ready(name, writes=writes) or await lane.reach(name, writes=writes)
-            except Lost as lost:
+            except LostError as lost:
                 raise told(lost, key) from lost
             try:
                 return await act(shelf)
-            except Moved:
+            except MovedError:
                 continue
-            except requests.Refused as refused:
+            except requests.RefusedError as refused:
                 raise told(refused, key) from refused
-            except Lost as lost:
+            except LostError as lost:
                 lives -= 1
                 if not lives:
                     raise told(lost, key) from lost
@@ -119,10 +119,10 @@ class Single:
         )
         line, seen = await _write(shelf, store)
         if seen != mark:
-            raise Moved
+            raise MovedError
         try:
             return requests.stored(line)
-        except requests.TooLarge:
+        except requests.TooLargeError:
             return False
 
     async def swap(self, shelf: Shelf, name: bytes, owner: bytes, record: Record, version: str) -> bool:
@@ -147,7 +147,7 @@ class Single:
         line, seen = await _write(shelf, store)
         try:
             return requests.stored(line) and seen == mark
-        except requests.TooLarge:
+        except requests.TooLargeError:
             return False
 
     async def remove(self, shelf: Shelf, name: bytes, owner: bytes) -> bool:
@@ -158,7 +158,7 @@ class Single:
         connection.ask(b"%b%b\r\n%b" % (shelf.get, name, requests.delete(name)), found, gone)
         await gone.future
         if gone.lines[0] not in {b"DELETED", b"NOT_FOUND"}:
-            raise requests.Refused(gone.lines[0].decode("utf-8", "replace"))
+            raise requests.RefusedError(gone.lines[0].decode("utf-8", "replace"))
         mark = shelf.see(found.found)
         there = mark is not None and value_of(found.found.get(name), mark, owner, self._clock()) is not None
         return there and gone.lines[0] == b"DELETED"
@@ -176,7 +176,7 @@ class Single:
         mark, item, now = shelf.see(found), found.get(name), self._clock()
         if mark is None:
             await shelf.known()
-            raise Moved
+            raise MovedError
         answer, record = change(unpack(item, mark, owner), now)
         if record is None or (record is NOTHING and item is None):
             return answer
@@ -195,7 +195,7 @@ class Single:
                 unique=b"" if item is None else item.unique,
             )
         if not requests.stored(await connection.line(request)):
-            raise Moved
+            raise MovedError
         return answer
 
 
@@ -203,7 +203,7 @@ async def _marked(shelf: Shelf) -> bytes:
     """Return the mark of ``shelf`` if it is known; else learn it, and begin again."""
     if shelf.mark is None:
         await shelf.known()
-        raise Moved
+        raise MovedError
     return shelf.mark
 
 
