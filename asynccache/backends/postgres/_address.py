@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode, urlunsplit
+from urllib.parse import urlencode
 
 from asynccache._engine.urls import parse_count, parse_size, query_options, split_url
 from asynccache.errors import ConfigurationError
@@ -90,9 +90,12 @@ def read_url(url: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             f"unknown option {min(unknown)!r}: PostgresBackend takes {', '.join(_OWN)}, clock"
         )
     parts = split_url(url)
+    if parts.fragment:
+        raise ConfigurationError("a PostgreSQL URL has no #fragment: write # in a password as %23")
     options = query_options(parts.query, _OWN | _DRIVER, given, "postgresql")
     driver = {name: options.pop(name) for name in list(options) if name in _DRIVER}
-    return urlunsplit(parts._replace(query=urlencode(driver))), options
+    query = f"?{urlencode(driver)}" if driver else ""
+    return f"{parts.scheme}://{parts.netloc}{parts.path}{query}", options
 
 
 def check_url(url: str) -> None:
@@ -116,4 +119,4 @@ def check_url(url: str) -> None:
 def shown(url: str) -> str:
     """Return ``url`` without user, password and options."""
     parts = split_url(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -147,6 +147,8 @@ class OwnConnections:
 
     async def aclose(self) -> None:
         """Say good-bye on what is idle, and end everything else."""
+        if self._opening:  # asyncpg grumbles about a connection that ends before it has begun
+            await asyncio.wait(self._opening, timeout=_CLOSING_SECONDS)
         idle = [connection for connection, _ in self._free]
         self._free.clear()
         opening = list(self._opening)

@@ -6,6 +6,8 @@ import asyncio
 from asyncio import AbstractEventLoop, Task
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from itertools import count
+from random import random
 from typing import Any, Final
 
 from asynccache._engine.clock import Clock
@@ -20,10 +22,13 @@ from asynccache.errors import BackendError, BackendTimeoutError, BackendUnavaila
 
 __all__ = ["Session"]
 
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 20
+"""Where many write one key in a pool of the user's own whose transactions are serializable, most fail."""
+_PAUSE: Final = 0.002
 _SETUP_SECONDS: Final = 30.0
 """For each step of making or changing the table, waiting for another process that does so included."""
-_ROLLED_BACK: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_UNDONE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UndefinedTableError)
+"""After these it is as if the statement had never been sent: whatever it was, it may be sent again."""
 
 
 class Session:
@@ -72,24 +77,22 @@ class Session:
         """
         if self.state is None:
             await self.ready()
-        for attempt in range(_ATTEMPTS):
-            last = attempt == _ATTEMPTS - 1
+        for attempt in count(1):
             try:
                 return await self.connections.fetch(sql, args)
-            except _ROLLED_BACK as error:  # as if it had never been sent: nothing is done twice
-                if last:
-                    raise translated(error, key) from error
-            except asyncpg.UndefinedTableError as error:  # somebody dropped it
-                self.state = None
-                if last:
-                    raise translated(error, key) from error
-                await self.ready()
             except Exception as error:
-                raised = translated(error, key)
-                if raised is error:
-                    raise
-                raise raised from error
-        raise AssertionError  # the last attempt returned or raised
+                if attempt == _ATTEMPTS or not isinstance(error, _UNDONE):
+                    raised = translated(error, key)
+                    if raised is error:
+                        raise
+                    raise raised from error
+                if isinstance(error, asyncpg.UndefinedTableError):  # somebody dropped it
+                    self.state = None
+            if self.state is None:
+                await self.ready()
+            else:  # everyone else who was rolled back tries again as well
+                await asyncio.sleep(random() * _PAUSE * attempt)
+        raise AssertionError  # one counts for ever
 
     async def ready(self) -> State:
         """Return the table's state once it is what it must be.
