@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -39,6 +40,12 @@ async def filled(path: Path) -> None:
     backend = SQLiteBackend(path, clock=FakeClock())
     await backend.set_many({f"k{number}": b"%04d" % number * 256 for number in range(200)})
     await backend.aclose()
+
+
+def ask(path: Path, statement: str) -> object:
+    """Return the first row that ``statement`` gives."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchone()
 
 
 def overwrite(path: Path, offset: int, data: bytes) -> None:
@@ -92,10 +99,7 @@ async def refused(path: Path) -> None:
 
 
 async def test_a_foreign_database_is_refused(path: Path) -> None:
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE customers (name)")
-        connection.execute("INSERT INTO customers VALUES ('Ada')")
-    connection.close()
+    ask(path, "CREATE TABLE customers (name)")
 
     await refused(path)
 
@@ -110,9 +114,7 @@ async def test_a_foreign_database_with_tables_of_the_same_names_is_refused(path:
 
 
 async def test_an_empty_database_with_a_foreign_mark_is_refused(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA application_id = 252006673")  # Fossil's
-    connection.close()
+    ask(path, "PRAGMA application_id = 252006673")  # Fossil's
 
     await refused(path)
 
@@ -190,7 +192,7 @@ async def test_a_damaged_cache_is_set_aside_and_the_application_works(
     aside = path.with_name("cache.db.corrupt")
     assert aside.stat().st_size > PAGE
     assert str(aside) in caplog.text
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert ask(path, "PRAGMA integrity_check") == ("ok",)
 
 
 async def test_damage_under_an_open_cache(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -247,16 +249,14 @@ async def test_a_file_that_is_taken_away(path: Path, backend: SQLiteBackend, how
 
 async def test_a_newer_version_is_refused(path: Path) -> None:
     await filled(path)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
+    ask(path, "PRAGMA user_version = 99")
     backend = SQLiteBackend(path)
     for attempt in (backend.open(), backend.get("k1"), backend.set("k", b"v")):
         with pytest.raises(ConfigurationError, match="newer asynccache"):
             await attempt
     await backend.aclose()
 
-    assert sqlite3.connect(path).execute("SELECT count(*) FROM entries").fetchone() == (200,)
+    assert ask(path, "SELECT count(*) FROM entries") == (200,)
 
 
 def test_an_older_version_is_brought_up_to_date_with_its_data(path: Path) -> None:
