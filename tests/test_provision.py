@@ -20,7 +20,7 @@ def no_docker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["redis", "memcached", "postgres", "mongo"])
 def test_every_service_can_be_run_and_says_when_it_is_up(name: str) -> None:
-    service = described(name, {f"ASYNCCACHE_{name.upper()}_PORT": "7777"})
+    service = described(name, {f"ASYNCCACHE_TEST_{name.upper()}_PORT": "7777"})
 
     assert service.image.partition(":")[2], "a floating tag"
     assert service.outside == 7777
@@ -41,7 +41,7 @@ def test_redis_keeps_nothing_and_postgres_has_a_user() -> None:
 
 
 def test_a_replica_set_knows_its_member_by_the_port_it_is_reached_at() -> None:
-    mongo = described("mongo", {"ASYNCCACHE_MONGO_PORT": "7777"})
+    mongo = described("mongo", {"ASYNCCACHE_TEST_MONGO_PORT": "7777"})
 
     assert (mongo.inside, mongo.outside) == (7777, 7777)
     assert mongo.command is not None

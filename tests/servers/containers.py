@@ -88,7 +88,7 @@ def docker_answers() -> bool:
 @contextlib.contextmanager
 def container(name: str) -> Generator[tuple[str, int]]:
     """Run the service ``name`` for the length of a ``with`` block; give the host and the port to reach it."""
-    service = described(name, {f"ASYNCCACHE_{name.upper()}_PORT": str(free_port())})
+    service = described(name, {f"ASYNCCACHE_TEST_{name.upper()}_PORT": str(free_port())})
     with _leaks_ignored():
         from testcontainers.core.container import DockerContainer
         from testcontainers.core.wait_strategies import HealthcheckWaitStrategy
