@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from asynccache import events
 from asynccache._engine.entry import Entry
@@ -17,7 +17,7 @@ from asynccache._engine.expiry import Freshness, judge
 from asynccache.http import cache_status, rules
 from asynccache.http._attempt import Attempt
 from asynccache.http._coalescing import Answer, Flight, Shared
-from asynccache.http._production import Production
+from asynccache.http._production import SERVER_ERROR, Production
 from asynccache.http._recorder import listed
 from asynccache.http._replies import Reply, nothing_stored, replay
 from asynccache.http._responses import Found, Wanted
@@ -32,8 +32,6 @@ __all__ = ["Exchange", "Send"]
 
 Send = Callable[[Any], Awaitable[None]]
 
-SERVER_ERROR: Final = 500
-
 
 class Exchange:
     """One request's dealings with the cache."""
@@ -44,6 +42,8 @@ class Exchange:
     """Why the endpoint runs; None as long as nothing was looked up, and after a hit."""
     refreshing = False
     """This request is the cache's own: what is stored does not answer it."""
+    part: str | None = None
+    """One more part of the key, from the framework; unlike ``vary_on`` it says nothing about who asks."""
     _asked: rules.Asked | None = None
     _client_gone = False
     _production: Production | None = None
@@ -137,7 +137,7 @@ class Exchange:
             if distinction is None:
                 return None, "vary-on"
         url = rules.policy_url(policy, asked, self.scope)
-        extra = rules.user_key(policy, asked, distinction)
+        extra = rules.user_key(policy, asked, distinction, self.part)
         return Wanted(self._middleware.responses.url_key(url), self.scope["headers"], extra), reason
 
     def _bypass(self, forward: cache_status.Forward, reason: str | None) -> Reply | None:
@@ -167,7 +167,9 @@ class Exchange:
             if reply is not None:
                 return reply
             if self._middleware.http.honour_client_directives and rules.only_if_cached(self.scope["headers"]):
-                return self._nothing_stored(found.key)
+                self._note_miss(found.key)
+                forward, self.forward = self.forward or "uri-miss", None
+                return nothing_stored(forward, status=self._middleware.http.cache_status)
             if alone or leading is not None or self._middleware.uncacheable(found.key):
                 break
             other = flights.current(found.key)
@@ -199,7 +201,6 @@ class Exchange:
         self, attempt: Attempt, found: Found, leading: Flight | None, *, alone: bool
     ) -> Reply | None:
         middleware = self._middleware
-        store = middleware.responses.store
         production = Production(middleware, attempt, found, self._fallback)
         # Between the look at the flights and this line nothing was awaited: there is one leader.
         if leading is not None:
@@ -214,7 +215,7 @@ class Exchange:
             if reply is not None:
                 await self._abandon(Answer.RETRY)
                 return reply
-        production.stamps = await store.stamps(attempt.tags)
+        production.stamps = await middleware.responses.store.stamps(attempt.tags)
         production.begin()
         return None
 
@@ -292,11 +293,8 @@ class Exchange:
         now = self.cache.entries.clock()
         if self.cache.entries.access.observers:
             self.cache.entries.emit(events.Hit(entry.key, now - entry.created, stale))
-        member = (
-            cache_status.hit(entry.fresh_until - now, stale=stale)
-            if self._middleware.http.cache_status
-            else None
-        )
+        status = self._middleware.http.cache_status
+        member = cache_status.hit(entry.fresh_until - now, stale=stale) if status else None
         return self._replay(entry, response, member)
 
     def _collapsed(self, answer: Shared) -> Reply:
@@ -305,12 +303,6 @@ class Exchange:
         forward, self.forward = self.forward or "uri-miss", None
         member = cache_status.forward(forward, collapsed=True) if self._middleware.http.cache_status else None
         return self._replay(answer.entry, answer.response, member)
-
-    def _nothing_stored(self, key: str) -> Reply:
-        """Return the reply to ``only-if-cached``."""
-        self._note_miss(key)
-        forward, self.forward = self.forward or "uri-miss", None
-        return nothing_stored(forward, status=self._middleware.http.cache_status)
 
     def _replay(self, entry: Entry, response: StoredResponse, member: bytes | None) -> Reply:
         conditions = self.scope["headers"] if self.asked.conditional else None
@@ -366,6 +358,14 @@ class Exchange:
         reason = detail or self._refusal
         cache_status.append(headers, cache_status.forward(self.forward, stored=stored, detail=reason))
         return {**message, "headers": headers}
+
+    async def refuse(self, reason: str) -> None:
+        """Keep the response out of the store, for a reason of the framework; too late once it has begun."""
+        production = self._production
+        if production is not None and not (production.ended or production.recording.started):
+            self._production, self._refusal = None, reason
+            production.give_up(reason)
+            await production.release()
 
     async def rescue(self, error: Exception) -> Reply | None:
         """Return the stale response that may stand in for an endpoint that raised, None if none may.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from copy import copy
+from typing import Any, Final, Self
 
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
@@ -191,8 +193,31 @@ class CacheMiddleware:
             if opened:
                 await self.aclose()
 
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Open the cache and close it, for frameworks whose middleware is not told of the lifespan."""
+        token = current.set(_Connection(self.cache))
+        try:
+            await self.cache.open()
+            yield
+        finally:
+            current.reset(token)
+            await self.aclose()
+
+    def around(self, app: ASGIApp) -> Self:
+        """Return this middleware around another application, for frameworks that have one stack per route.
+
+        All that it knows and remembers is shared.
+        """
+        other = copy(self)
+        other.app = app
+        return other
+
     def started(self, application: Any) -> None:
         """Look at the framework's application before its first request; for integrations to override."""
+
+    def repeating(self, scope: rules.Scope) -> None:
+        """Prepare the scope of a request that repeats an earlier one; for integrations to override."""
 
     async def aclose(self) -> None:
         """Stop refreshing and close the cache."""
@@ -263,6 +288,7 @@ class CacheMiddleware:
         if "state" in scope:
             scope["state"] = dict(scope["state"])
         scope["headers"] = rules.without_conditions(scope["headers"])
+        self.repeating(scope)
         received = False
 
         async def receive() -> Any:

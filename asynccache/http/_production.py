@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asynccache.http._exchange import Exchange
     from asynccache.http._middleware import CacheMiddleware
 
-__all__ = ["Production"]
+__all__ = ["SERVER_ERROR", "Production"]
 
 SERVER_ERROR: Final = 500
 _POLL: Final = 0.02

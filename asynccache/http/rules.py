@@ -160,19 +160,24 @@ def cookie_values(fields: Sequence[bytes], names: Sequence[str]) -> dict[str, li
     return found
 
 
-def user_key(policy: CachePolicy, asked: Asked, distinction: object) -> tuple[str, ...]:
+def user_key(
+    policy: CachePolicy, asked: Asked, distinction: object, part: str | None = None
+) -> tuple[str, ...]:
     """Return what distinguishes this request from others for the same URL, beyond ``Vary``; () for nothing.
 
     Args:
         policy: The route's policy.
         asked: The request.
         distinction: What ``policy.vary_on`` returned.
+        part: What the framework's own key builder returned, where it has one.
     """
     extra: list[str] = []
     if policy.vary_on is not None:
         extra.append(call_key("vary_on", {"result": distinction}))
     if policy.cookies:
         extra.append(call_key("cookies", cookie_values(asked.cookies, tuple(policy.cookies))))
+    if part is not None:
+        extra.append(call_key("part", {"result": part}))
     return tuple(extra)
 
 

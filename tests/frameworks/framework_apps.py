@@ -1,4 +1,4 @@
-"""The same small application in every spelling the two frameworks' integrations offer."""
+"""The same small application in every spelling the three frameworks' integrations offer."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ import asynccache_starlette
 from asynccache import CacheConfig, CachePolicy, HTTPConfig, InMemoryBackend
 from asynccache.testing import FakeClock
 from asynccache_starlette import cache_response
+from tests.frameworks import litestar_apps
 from tests.http_middleware.asgi_client import Client
 
 __all__ = ["SPELLINGS", "Counting", "Page", "Shop", "Spelling", "configured"]
@@ -70,6 +71,8 @@ class Spelling:
 
     name: str
     build: Callable[[Shop], Any]
+    screens_hosts: bool = False
+    """The framework itself answers 400 to some malformed Hosts, before routing and before the cache."""
 
     @asynccontextmanager
     async def serve(
@@ -264,4 +267,9 @@ SPELLINGS = (
     Spelling("starlette-drop-in", _starlette_drop_in),
     Spelling("starlette-drop-in-sync", lambda shop: _starlette_drop_in(shop, synchronous)),
     Spelling("starlette-endpoint-class", _starlette_classes),
+    Spelling("litestar-handler", litestar_apps.by_handler, screens_hosts=True),
+    Spelling("litestar-cache-option", litestar_apps.by_cache_option, screens_hosts=True),
+    Spelling("litestar-handler-sync", litestar_apps.in_a_thread, screens_hosts=True),
+    Spelling("litestar-controller", litestar_apps.by_controller, screens_hosts=True),
+    Spelling("litestar-router", litestar_apps.by_router, screens_hosts=True),
 )
