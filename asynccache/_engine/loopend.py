@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 __all__ = ["before_loop_ends"]
 
 
-def before_loop_ends(close: Callable[[], Awaitable[None]]) -> object:
+def before_loop_ends(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
     """Arrange that ``close`` runs before the running loop is closed by `asyncio.run` or a `asyncio.Runner`.
 
     Returns:
-        What has to be kept for as long as that is wanted; dropping it runs ``close`` at once.
+        What has to be kept for as long as that is wanted: its ``aclose()`` runs ``close`` at once, and so
+        does dropping it.
     """
     # The one thing an event loop sees to at its end is its unfinished asynchronous generators.
     waiting = _until_the_end(close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final, Unpack
 
 from redis.asyncio import Redis, RedisCluster
@@ -264,8 +264,8 @@ class RedisBackend:
         with mapped("publish"):
             await self._link().call("PUBLISH", self._settings.channel, message)
 
-    def subscribe(self) -> AsyncIterator[bytes]:
-        """Iterate over messages, on a connection of its own.
+    def subscribe(self) -> AsyncGenerator[bytes, None]:
+        """Iterate over messages, on a connection of its own. Close it when done (`contextlib.aclosing`).
 
         Raises `BackendError` when that is lost: there may have been messages in between.
         """

@@ -7,16 +7,12 @@ from typing import Any, Final
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from asynccache.backends.redis._cluster import ClusterLink
+from asynccache.backends.redis._connections import PlainConnection, SocketConnection, TLSConnection
 from asynccache.backends.redis._link import Link, SingleLink
 from asynccache.backends.redis._sentinel import master_of
 from asynccache.backends.redis._settings import Settings
@@ -59,12 +55,12 @@ def connect(target: Target, settings: Settings) -> Link:
             return SingleLink(client, slots, patience, close)
         case "unix":
             del common["socket_keepalive"]
-            place = {"connection_class": UnixDomainSocketConnection, "path": target.path}
+            place = {"connection_class": SocketConnection, "path": target.path}
         case _:
             [(host, port)] = target.hosts
-            place = {"connection_class": Connection, "host": host, "port": port}
+            place = {"connection_class": PlainConnection, "host": host, "port": port}
             if target.tls:
-                place |= {"connection_class": SSLConnection, **settings.ssl_options()}
+                place |= {"connection_class": TLSConnection, **settings.ssl_options()}
     pool = ConnectionPool(max_connections=slots, db=target.db, **place, **common)
     return SingleLink(Redis(connection_pool=pool), slots, patience, pool.disconnect)
 

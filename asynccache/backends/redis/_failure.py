@@ -8,9 +8,9 @@ from typing import Final
 
 from redis.exceptions import (
     AuthenticationError,
-    BusyLoadingError,
     ClusterError,
     ConnectionError as RedisConnectionError,
+    InvalidResponse,
     MasterDownError,
     ReadOnlyError,
     RedisClusterException,
@@ -23,12 +23,13 @@ from asynccache.errors import BackendError, BackendTimeoutError, BackendUnavaila
 
 __all__ = ["DRIVER_ERRORS", "LOST", "failure", "mapped"]
 
-DRIVER_ERRORS: Final = (RedisError, OSError, EOFError, TimeoutError, RuntimeError)
+DRIVER_ERRORS: Final = (RedisError, RedisClusterException, OSError, EOFError, TimeoutError, RuntimeError)
 """What leaves the driver. RuntimeError: its event loop, or uvloop's transport, is closed."""
 
 LOST: Final = (
     RedisConnectionError,
     RedisTimeoutError,
+    InvalidResponse,
     ClusterError,
     RedisClusterException,
     OSError,
@@ -36,15 +37,10 @@ LOST: Final = (
 )
 """Those after which nobody knows whether the server is still where it was."""
 
-_CLOSED: Final = (
-    RedisConnectionError,
-    BusyLoadingError,
+_NOWHERE: Final = (
+    *LOST,
     MasterDownError,
-    ReadOnlyError,  # a replica that was the master until a moment ago
-    ClusterError,
-    RedisClusterException,
-    OSError,
-    EOFError,
+    ReadOnlyError,  # a replica, the master until a moment ago
     RuntimeError,
 )
 
@@ -66,7 +62,7 @@ def failure(exc: BaseException, doing: str, key: str | None = None) -> BackendEr
             kind, what = BackendUnavailableError, "the user or the password is wrong, or missing"
         case RedisConnectionError() if isinstance(exc.__cause__, TimeoutError):
             kind, what = BackendTimeoutError, "no answer in time"
-        case _ if isinstance(exc, _CLOSED):
+        case _ if isinstance(exc, _NOWHERE):
             kind, what = BackendUnavailableError, "no connection"
         case _:
             kind, what = BackendError, "refused"

@@ -10,6 +10,7 @@ from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelManagedConnection
 from redis.exceptions import ConnectionError as RedisConnectionError, RedisError, ResponseError
 
+from asynccache.backends.redis._connections import Checked
 from asynccache.backends.redis._settings import Settings
 from asynccache.backends.redis._target import Target
 
@@ -47,7 +48,7 @@ class Sentinels(Sentinel):
         )
 
 
-class _MasterConnection(SentinelManagedConnection):
+class _MasterConnection(Checked, SentinelManagedConnection):
     """A connection to a server that says itself that it is the master: a sentinel's word may be outdated."""
 
     async def connect_to(self, address: tuple[str, int]) -> None:
