@@ -25,7 +25,7 @@ class Postgres:
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> CacheBackendProtocol:
         """Return a store on the run's server."""
         server: PostgresServer = request.getfixturevalue("postgres_server")
-        return PostgresBackend(server.url, table="conformance", clock=clock)
+        return PostgresBackend(server.url, table="conformance", timeout=30.0, clock=clock)
 
 
 class Logged:
@@ -39,7 +39,12 @@ class Logged:
         """Return a store on the run's server."""
         server: PostgresServer = request.getfixturevalue("postgres_server")
         return PostgresBackend(
-            server.url, table="conformance_logged", unlogged=False, max_value_bytes=2**20, clock=clock
+            server.url,
+            table="conformance_logged",
+            unlogged=False,
+            max_value_bytes=2**20,
+            timeout=30.0,
+            clock=clock,
         )
 
 
@@ -52,7 +57,9 @@ class Pooled:
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> CacheBackendProtocol:
         """Return a store behind PgBouncer."""
         server: PostgresServer = request.getfixturevalue("pgbouncer")
-        return PostgresBackend(server.url, table="conformance_pooled", pgbouncer=True, clock=clock)
+        return PostgresBackend(
+            server.url, table="conformance_pooled", pgbouncer=True, timeout=30.0, clock=clock
+        )
 
 
 class TestPostgres(Postgres, Bare): ...
@@ -89,7 +96,7 @@ class TestPostgresOnAPool(Bare):
         self.clock = FakeClock(start=float(round(wall_clock())))
         server: PostgresServer = request.getfixturevalue("postgres_server")
         async with asyncpg.create_pool(server.url, min_size=1, max_size=4) as pool:
-            backend = PostgresBackend(pool, table="conformance_pool", clock=self.clock)
+            backend = PostgresBackend(pool, table="conformance_pool", timeout=30.0, clock=self.clock)
             await backend.open()
             yield backend
             await backend.aclose()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import secrets
 import signal
 import subprocess
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,16 @@ import pytest
 from tests.servers.process import ServerProcess, as_user, find_program, running
 from tests.servers.provision import program, provided
 
-__all__ = ["PostgresProcess", "PostgresServer", "pgbouncer", "postgres_process", "postgres_server"]
+__all__ = [
+    "PostgresProcess",
+    "PostgresServer",
+    "eventually",
+    "pgbouncer",
+    "postgres_process",
+    "postgres_server",
+]
+
+_LONG = 20.0
 
 _USER = "postgres" if os.geteuid() == 0 else None
 """The server refuses to run as root."""
@@ -34,6 +45,16 @@ _SETTINGS = {
     "autovacuum": "off",  # dead rows stay to be counted
     "deadlock_timeout": "100ms",
 }
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until ``condition``, which may be a coroutine function, returns something true."""
+    async with asyncio.timeout(_LONG):
+        while True:
+            outcome = condition()
+            if await outcome if inspect.isawaitable(outcome) else outcome:
+                return
+            await asyncio.sleep(0.01)
 
 
 class PostgresServer:
@@ -65,6 +86,21 @@ class PostgresServer:
         finally:
             await connection.close()
 
+    async def wake_sleepers(self) -> None:
+        """End every pg_sleep whose client has left: what it sees keeps dead rows from being reused."""
+        await self.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+        )
+
+    async def at_most(self, connections: int) -> None:
+        """Wait until no more clients are connected."""
+
+        async def few() -> bool:
+            return await self.connections() <= connections
+
+        await eventually(few)
+
     async def connections(self) -> int:
         """Return how many clients are connected to the database, not counting this question."""
         rows = await self.query(
@@ -75,7 +111,10 @@ class PostgresServer:
 
 
 class PostgresProcess(PostgresServer):
-    """A server of our own, to be killed, frozen and started again."""
+    """A server of our own, to be killed, frozen and started again.
+
+    Start it in the main thread only: it dies with the thread that started it (Linux's PDEATHSIG).
+    """
 
     def __init__(self, process: ServerProcess) -> None:
         super().__init__(f"postgresql://asynccache@127.0.0.1:{process.port}/postgres")
@@ -85,6 +124,11 @@ class PostgresProcess(PostgresServer):
     def folder(self) -> Path:
         """Where its socket is."""
         return self.process.folder
+
+    def stop(self) -> None:
+        """End it without waiting for its clients, as SIGTERM would."""
+        os.kill(self.process.pid, signal.SIGINT)
+        self.process.stop()
 
     def _family(self) -> list[int]:
         """Return its processes, the main one first: each connection has one."""
@@ -116,7 +160,11 @@ def _started() -> Generator[PostgresProcess]:
     settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
     command = [program("postgres"), "-D", "{folder}/data", "-p", "{port}", *settings]
     with running(command, user=_USER, prepare=_prepare, ready=_answers) as process:
-        yield PostgresProcess(process)
+        server = PostgresProcess(process)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def _prepare(folder: Path) -> None:

@@ -35,7 +35,8 @@ class Table:
     @property
     def lock(self) -> int:
         """The number of the advisory lock under which the table is made and changed."""
-        digest = blake2b(str(self).encode(), digest_size=8, person=b"asynccache").digest()
+        # Of the name alone: with and without its schema it may be the same table.
+        digest = blake2b(self.name.encode(), digest_size=8, person=b"asynccache").digest()
         return int.from_bytes(digest, "big", signed=True)
 
 

@@ -14,7 +14,7 @@ from asynccache.backends.postgres import PostgresBackend
 from asynccache.backends.postgres._bus import Inbox, channel, parts
 from asynccache.errors import BackendError
 from asynccache.protocols import SupportsInvalidationBus
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, eventually
 from tests.servers.proxy import Proxy
 
 LONG = 20.0
@@ -39,9 +39,7 @@ class Ear:
                 await asyncio.sleep(0.02)
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(LONG):
-            while len(self.heard) < count and not self.task.done():
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(self.heard) >= count or self.task.done())
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -50,7 +48,7 @@ class Ear:
 
 @pytest_asyncio.fixture
 async def backend(postgres_server: PostgresServer) -> AsyncIterator[PostgresBackend]:
-    backend = PostgresBackend(postgres_server.url, table=f"t_{secrets.token_hex(6)}")
+    backend = PostgresBackend(postgres_server.url, table=f"t_{secrets.token_hex(6)}", timeout=LONG)
     yield backend
     await backend.aclose()
 
@@ -82,8 +80,8 @@ async def test_publishers_at_once_do_not_mix_their_parts(backend: PostgresBacken
 async def test_only_those_who_share_the_table_hear_each_other(
     backend: PostgresBackend, postgres_server: PostgresServer
 ) -> None:
-    same = PostgresBackend(postgres_server.url, table=backend._table.name, schema="public")
-    other = PostgresBackend(postgres_server.url, table=f"{backend._table.name}_2")
+    same = PostgresBackend(postgres_server.url, table=backend._table.name, schema="public", timeout=LONG)
+    other = PostgresBackend(postgres_server.url, table=f"{backend._table.name}_2", timeout=LONG)
     ear, deaf = Ear(same), Ear(other)  # `public` is where the search path leads as well
     await deaf.hears(other, b"ready")
     await ear.hears(backend, b"message")
@@ -98,7 +96,7 @@ async def test_a_lost_connection_ends_the_subscription_with_an_error(
     backend: PostgresBackend, postgres_server: PostgresServer
 ) -> None:
     async with Proxy(postgres_server.port) as proxy:
-        remote = PostgresBackend(postgres_server.url_via(proxy.port), table=backend._table.name)
+        remote = PostgresBackend(postgres_server.url_via(proxy.port), table=backend._table.name, timeout=LONG)
         ear = Ear(remote)
         await ear.hears(backend, b"ready")
         proxy.reset()
@@ -115,7 +113,7 @@ async def test_a_connection_that_fell_silent_is_noticed(
     backend: PostgresBackend, postgres_server: PostgresServer
 ) -> None:
     async with Proxy(postgres_server.port) as proxy:
-        remote = PostgresBackend(postgres_server.url_via(proxy.port), table=backend._table.name, timeout=0.2)
+        remote = PostgresBackend(postgres_server.url_via(proxy.port), table=backend._table.name, timeout=1.0)
         remote._heartbeat = 0.05
         ear = Ear(remote)
         await ear.hears(backend, b"ready")
@@ -148,9 +146,7 @@ async def test_a_subscriber_that_leaves_gives_back_its_connection(
     assert await postgres_server.connections() >= before + 3
     for ear in ears:
         await ear.stop()
-    async with asyncio.timeout(LONG):
-        while await postgres_server.connections() > before:
-            await asyncio.sleep(0.02)
+    await postgres_server.at_most(before)
 
 
 async def test_strangers_on_the_channel_are_ignored(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
@@ -14,10 +14,13 @@ import pytest_asyncio
 from asynccache import BackendUnavailableError, Cache, CacheConfig, ConfigurationError, GuardConfig
 from asynccache.backends.postgres import PostgresBackend
 from asynccache.errors import BackendError
-from tests.servers.postgres import PostgresProcess, PostgresServer
+from tests.servers.postgres import PostgresProcess, PostgresServer, eventually
 
 LONG = 20.0
-Pool = asyncpg.Pool[Any]
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[Any]
+else:
+    Pool = asyncpg.Pool
 
 
 def table() -> str:
@@ -31,7 +34,7 @@ async def pool(postgres_server: PostgresServer) -> AsyncIterator[Pool]:
 
 
 async def test_closing_the_store_leaves_the_pool_open(pool: Pool) -> None:
-    backend = PostgresBackend(pool, table=table())
+    backend = PostgresBackend(pool, table=table(), timeout=LONG)
     await backend.set("k", b"v")
     await backend.aclose()
     await backend.aclose()
@@ -46,7 +49,7 @@ async def test_a_pool_with_ways_of_its_own(postgres_server: PostgresServer) -> N
     class Row(asyncpg.Record):
         pass
 
-    class Line(asyncpg.Connection[Row]):
+    class Line(asyncpg.Connection):
         pass
 
     settings = {"default_transaction_isolation": "serializable"}
@@ -94,21 +97,26 @@ async def test_a_frozen_server_costs_one_deadline_here_as_well(postgres_process:
         backend = PostgresBackend(pool, table=table(), timeout=LONG)
         guard = GuardConfig(timeout=0.2, breaker_failures=2, breaker_seconds=0.1)
         cache = Cache(CacheConfig(backend=backend, guard=guard))
-        await cache.set("k", "v", ttl=60)
+        await eventually(lambda: cache.set("k", "v", ttl=60))
         postgres_process.freeze()
         try:
             async with asyncio.timeout(LONG / 4):
                 assert await cache.get("k") is None
         finally:
             postgres_process.thaw()
-        async with asyncio.timeout(LONG):
-            while await cache.get("k") != "v":
-                await asyncio.sleep(0.05)
+
+        async def hits() -> bool:
+            value: object = await cache.get("k")
+            return value == "v"
+
+        await eventually(hits)
         await cache.aclose()
         assert await pool.fetchval("SELECT 1") == 1
 
 
-async def test_dropping_a_connection_ends_our_oldest_call_only(pool: Pool) -> None:
+async def test_dropping_a_connection_ends_our_oldest_call_only(
+    pool: Pool, postgres_server: PostgresServer
+) -> None:
     backend = PostgresBackend(pool, table=table(), timeout=LONG)
     await backend.open()
     own = asyncio.create_task(pool.fetchval("SELECT pg_sleep(0.2), 1"))
@@ -118,13 +126,14 @@ async def test_dropping_a_connection_ends_our_oldest_call_only(pool: Pool) -> No
     with pytest.raises(BackendUnavailableError):
         await stuck
     await own
+    await postgres_server.wake_sleepers()
     backend.drop_connection()
     assert await backend.get("k") is None
 
 
 async def test_a_pool_that_is_closed_is_an_unavailable_store(postgres_server: PostgresServer) -> None:
     pool = await asyncpg.create_pool(postgres_server.url, min_size=1, max_size=1)
-    backend = PostgresBackend(pool, table=table())
+    backend = PostgresBackend(pool, table=table(), timeout=LONG)
     await backend.set("k", b"v")
     await pool.close()
     with pytest.raises(BackendUnavailableError, match="closed"):
@@ -132,7 +141,7 @@ async def test_a_pool_that_is_closed_is_an_unavailable_store(postgres_server: Po
 
 
 async def test_a_pool_of_another_loop_is_refused_clearly(pool: Pool) -> None:
-    backend = PostgresBackend(pool, table=table())
+    backend = PostgresBackend(pool, table=table(), timeout=LONG)
     await backend.set("k", b"v")
 
     async def use() -> None:
@@ -144,12 +153,12 @@ async def test_a_pool_of_another_loop_is_refused_clearly(pool: Pool) -> None:
 
 
 async def test_a_subscription_takes_a_connection_and_the_pool_gets_a_clean_one_back(pool: Pool) -> None:
-    backend = PostgresBackend(pool, table=table())
+    backend = PostgresBackend(pool, table=table(), timeout=LONG)
     heard: list[bytes] = []
 
     async def listen() -> None:
-        async for message in backend.subscribe():
-            heard.append(message)
+        heard.extend([await anext(backend.subscribe())])
+        await asyncio.Event().wait()
 
     ear = asyncio.create_task(listen())
     async with asyncio.timeout(LONG):
@@ -182,7 +191,7 @@ async def test_pgbouncer_shares_three_sessions_among_many_clients(pgbouncer: Pos
 
 async def test_pgbouncer_with_a_pool_of_the_users_own(pgbouncer: PostgresServer) -> None:
     async with asyncpg.create_pool(pgbouncer.url, min_size=1, max_size=4, statement_cache_size=0) as pool:
-        backend = PostgresBackend(pool, table=table(), pgbouncer=True)
+        backend = PostgresBackend(pool, table=table(), pgbouncer=True, timeout=LONG)
         assert await asyncio.gather(*(backend.incr("n") for _ in range(20)))
         assert await backend.get("n") == b"20"
         await backend.aclose()

@@ -19,6 +19,9 @@ from asynccache.backends.postgres._rows import bounds, portions
 from asynccache.testing import FakeClock
 from tests.servers.postgres import PostgresServer
 
+LONG = 30.0
+"""Seconds after which something hangs."""
+
 
 class Fixture(PostgresBackend):
     """A store that knows its table and its clock."""
@@ -30,7 +33,9 @@ class Fixture(PostgresBackend):
 @pytest_asyncio.fixture
 async def store(postgres_server: PostgresServer) -> AsyncIterator[Fixture]:
     time, table = FakeClock(), f"t_{secrets.token_hex(6)}"
-    backend = Fixture(postgres_server.url, table=table, sweep_every=0, max_value_bytes=1000, clock=time)
+    backend = Fixture(
+        postgres_server.url, table=table, sweep_every=0, max_value_bytes=1000, clock=time, timeout=LONG
+    )
     backend.time, backend.table = time, table
     await backend.open()
     yield backend
@@ -252,7 +257,7 @@ async def test_neighbours_in_the_database_survive_everything(
     store: Fixture, postgres_server: PostgresServer
 ) -> None:
     """Rows of another store's table, and tables of others, with the same keys."""
-    other = PostgresBackend(postgres_server.url, table=f"{store.table}_2", clock=store.time)
+    other = PostgresBackend(postgres_server.url, table=f"{store.table}_2", clock=store.time, timeout=LONG)
     await postgres_server.query(f"CREATE TABLE {store.table}_3 (key bytea)")
     await postgres_server.query(f"INSERT INTO {store.table}_3 VALUES ('app:k')")
     for backend in (store, other):

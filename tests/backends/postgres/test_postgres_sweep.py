@@ -14,6 +14,9 @@ from asynccache.backends.postgres._sweeping import GRACE_SECONDS
 from asynccache.testing import FakeClock
 from tests.servers.postgres import PostgresServer
 
+LONG = 30.0
+"""Seconds after which something hangs."""
+
 
 class Rows:
     """A table, and what is in it."""
@@ -26,7 +29,7 @@ class Rows:
 
     def backend(self, sweep_every: int = 0) -> PostgresBackend:
         backend = PostgresBackend(
-            self.server.url, table=self.table, sweep_every=sweep_every, clock=self.clock
+            self.server.url, table=self.table, sweep_every=sweep_every, clock=self.clock, timeout=LONG
         )
         self.backends.append(backend)
         return backend

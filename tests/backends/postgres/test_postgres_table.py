@@ -18,6 +18,9 @@ from asynccache.backends.postgres._schema import STEPS, ensure
 from asynccache.backends.postgres._table import Table
 from tests.servers.postgres import PostgresProcess, PostgresServer
 
+LONG = 30.0
+"""Seconds after which something hangs."""
+
 
 def fresh() -> str:
     return f"t_{secrets.token_hex(6)}"
@@ -25,7 +28,7 @@ def fresh() -> str:
 
 @asynccontextmanager
 async def opened(server: PostgresServer, table: str, **options: object) -> AsyncGenerator[PostgresBackend]:
-    backend = PostgresBackend(server.url, table=table, **options)  # type: ignore[arg-type]  # any of them
+    backend = PostgresBackend(server.url, table=table, timeout=LONG, **options)  # type: ignore[arg-type]  # any
     try:
         await backend.open()
         yield backend
@@ -44,7 +47,7 @@ async def test_processes_that_start_together_make_one_table(postgres_server: Pos
         "import asyncio, sys\n"
         "from asynccache.backends.postgres import PostgresBackend\n"
         "async def main():\n"
-        "    backend = PostgresBackend(sys.argv[1], table=sys.argv[2], schema=sys.argv[2])\n"
+        "    backend = PostgresBackend(sys.argv[1], table=sys.argv[2], schema=sys.argv[2], timeout=30.0)\n"
         "    sys.stdin.readline()\n"
         "    await backend.open()\n"
         "    await backend.set(sys.argv[3], b'v')\n"
@@ -65,7 +68,10 @@ async def test_processes_that_start_together_make_one_table(postgres_server: Pos
 
 async def test_twenty_stores_that_open_together_make_one_table(postgres_server: PostgresServer) -> None:
     table = fresh()
-    backends = [PostgresBackend(postgres_server.url, table=table, pool_size=1) for _ in range(20)]
+    backends = [  # with its schema or without, it is the same table
+        PostgresBackend(postgres_server.url, table=table, schema=schema, pool_size=1, timeout=LONG)
+        for schema in ("public", None) * 10
+    ]
     await asyncio.gather(*(backend.open() for backend in backends))
     await backends[0].set("k", b"v")
     assert await asyncio.gather(*(backend.get("k") for backend in backends)) == [b"v"] * 20
@@ -73,7 +79,7 @@ async def test_twenty_stores_that_open_together_make_one_table(postgres_server: 
 
 
 async def test_without_open_the_first_use_makes_the_table(postgres_server: PostgresServer) -> None:
-    backend = PostgresBackend(postgres_server.url, table=fresh())
+    backend = PostgresBackend(postgres_server.url, table=fresh(), timeout=LONG)
     assert await asyncio.gather(*(backend.get("k") for _ in range(30))) == [None] * 30
     await backend.aclose()
 
@@ -107,7 +113,7 @@ async def test_a_later_layout_is_refused_and_named(postgres_server: PostgresServ
     async with opened(postgres_server, table) as backend:
         await backend.set("k", b"v")
     await postgres_server.query(f"COMMENT ON TABLE {table} IS 'asynccache cache store, layout 99'")
-    backend = PostgresBackend(postgres_server.url, table=table)
+    backend = PostgresBackend(postgres_server.url, table=table, timeout=LONG)
     with pytest.raises(BackendUnavailableError, match=r"later version of asynccache \(layout 99"):
         await backend.open()
     with pytest.raises(BackendUnavailableError, match="layout 99"):
@@ -133,8 +139,10 @@ async def test_migrations_run_once_each_in_order(postgres_server: PostgresServer
     assert await asyncio.gather(*(migrate() for _ in range(4))) == [3] * 4
     [row] = await postgres_server.query(f"SELECT a, b, value FROM {table}")
     assert tuple(row) == (1, None, b"v")
+    older = PostgresBackend(postgres_server.url, table=table.name, timeout=LONG)
     with pytest.raises(BackendUnavailableError, match=r"layout 3, this one knows 1"):
-        await PostgresBackend(postgres_server.url, table=table.name).open()
+        await older.open()
+    await older.aclose()
 
 
 async def test_a_migration_that_fails_leaves_everything_as_it_was(postgres_server: PostgresServer) -> None:
@@ -153,7 +161,7 @@ async def test_somebody_elses_table_is_left_alone(postgres_server: PostgresServe
     table = fresh()
     await postgres_server.query(f"CREATE TABLE {table} (digest bytea, key bytea)")
     await postgres_server.query(f"INSERT INTO {table} VALUES ('a', 'b')")
-    backend = PostgresBackend(postgres_server.url, table=table)
+    backend = PostgresBackend(postgres_server.url, table=table, timeout=LONG)
     with pytest.raises(BackendUnavailableError, match=r"not a table of asynccache: choose another name"):
         await backend.set("k", b"v")
     await backend.aclose()
@@ -219,12 +227,12 @@ async def test_a_role_that_may_not_create_works_on_a_table_that_is_there(
     await postgres_process.query("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     await postgres_process.query(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {table}")
     url = postgres_process.url.replace("asynccache@", f"{table}@")
-    backend = PostgresBackend(url, table=table)
+    backend = PostgresBackend(url, table=table, timeout=LONG)
     await backend.open()
     await backend.set("k", b"v")
     assert await backend.get("k") == b"v"
     await backend.aclose()
-    other = PostgresBackend(url, table=fresh())
+    other = PostgresBackend(url, table=fresh(), timeout=LONG)
     with pytest.raises(BackendUnavailableError, match=r"permission denied for schema public"):
         await other.open()
     await other.aclose()
@@ -233,7 +241,7 @@ async def test_a_role_that_may_not_create_works_on_a_table_that_is_there(
 async def test_the_schema_may_come_from_the_search_path(postgres_server: PostgresServer) -> None:
     schema = fresh()
     await postgres_server.query(f"CREATE SCHEMA {schema}")
-    backend = PostgresBackend(f"{postgres_server.url}?search_path={schema}", table="cache")
+    backend = PostgresBackend(f"{postgres_server.url}?search_path={schema}", table="cache", timeout=LONG)
     await backend.set("k", b"v")
     await backend.aclose()
     rows = await postgres_server.query(f"SELECT value FROM {schema}.cache")
