@@ -1,5 +1,5 @@
 # ruff: noqa: PLC0415  (a part imports only what it measures)
-"""``python -m benchmarks [memory memoize http start hit_ratio] [--quick] [--no-peers] [--json FILE]``."""
+"""``python -m benchmarks [start memory memoize stores http hit_ratio] [--quick] [--no-peers]``."""
 
 from __future__ import annotations
 
@@ -60,6 +60,12 @@ def _start(options: Options) -> list[Table]:
     return [start.table(options)]
 
 
+def _stores(options: Options) -> list[Table]:
+    from benchmarks import stores
+
+    return [asyncio.run(stores.table(options))]
+
+
 def _hit_ratio(_: Options) -> list[Table]:
     print("\n## hit ratio\n")
     try:
@@ -75,6 +81,7 @@ _PARTS: Final[dict[str, Callable[[Options], list[Table]]]] = {
     "start": _start,
     "memory": _memory,
     "memoize": _memoize,
+    "stores": _stores,
     "http": _http,
     "hit_ratio": _hit_ratio,
 }
