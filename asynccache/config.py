@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, get_args
-from urllib.parse import parse_qsl, urlencode, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 from asynccache._engine.clock import Clock, wall_clock
 from asynccache._engine.urls import split_url
@@ -198,9 +198,10 @@ class CacheConfig:
                 raise ConfigurationError(f"url names {name} twice")
             else:
                 ours[name] = value
-        backend = urlunsplit(parts._replace(query=urlencode(theirs))) if ours else url
-        if "://" in url and "://" not in backend:  # urlunsplit drops an empty authority
-            backend = backend.replace(":", "://", 1)
+        backend = url
+        if ours:  # not by urlunsplit: it takes slashes away from sqlite:////absolute.db, and from memory://
+            backend = url.partition("?")[0] + (f"?{urlencode(theirs)}" if theirs else "")
+            backend += f"#{parts.fragment}" if parts.fragment else ""
         settings: dict[str, Any] = {"backend": backend, **_from_text(ours), **more}
         return cls(**settings)
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
-from asynccache.backends import from_url, parse_size, register_scheme
+import asynccache
+from asynccache import Cache, CacheConfig
+from asynccache._engine.wrapping import Wrapper
+from asynccache.backends import from_url, parse_size, register_scheme, schemes
 from asynccache.backends.memory import InMemoryBackend
 from asynccache.errors import ConfigurationError
+from asynccache.protocols import CacheBackendProtocol, SupportsHealth, SupportsLifecycle, SupportsMany
 
 
 class Shelf(InMemoryBackend):
@@ -140,9 +144,136 @@ def test_a_target_that_is_no_store(target: str) -> None:
         from_url(f"{scheme}://")
 
 
-def test_importing_the_registry_imports_no_driver() -> None:
-    """Stores that need a driver are imported on demand."""
-    code = "import sys, asynccache.backends as b; print(*(m for m in sys.modules if b.__name__ + '.' in m))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+STORES = {
+    "memory://": "InMemoryBackend",
+    "sqlite:///cache.db": "SQLiteBackend",
+    "redis://user:secret@localhost:6379/1": "RedisBackend",
+    "rediss://localhost": "RedisBackend",
+    "redis+unix:///run/redis.sock": "RedisBackend",
+    "redis+sentinel://localhost:26379/mymaster": "RedisBackend",
+    "rediss+sentinel://localhost:26379/mymaster": "RedisBackend",
+    "redis+cluster://localhost:7000,localhost:7001": "RedisBackend",
+    "rediss+cluster://localhost:7000": "RedisBackend",
+    "valkey://localhost": "RedisBackend",
+    "valkeys://localhost": "RedisBackend",
+    "memcached://localhost,localhost:11212": "MemcachedBackend",
+    "memcacheds://localhost": "MemcachedBackend",
+    "postgresql://user:secret@localhost/db": "PostgresBackend",
+    "postgres://localhost/db": "PostgresBackend",
+    "mongodb://user:secret@localhost/db": "MongoDBBackend",
+    "mongodb+srv://cluster.example.com/db": "MongoDBBackend",
+}
+"""A URL of every scheme, and the class it stands for."""
 
-    assert set(done.stdout.split()) <= {"asynccache.backends.memory"}
+DRIVERS = {
+    "redis": ("redis", "redis://localhost"),
+    "postgres": ("asyncpg", "postgresql://localhost/db"),
+    "mongodb": ("pymongo", "mongodb://localhost"),
+}
+"""The driver of each extra, and a URL that needs it. Memcached's protocol we speak ourselves."""
+
+
+def store_of(cache: Cache) -> object:
+    """Return the store itself, without what a cache puts in front of it."""
+    backend: object = cache.entries.access.backend
+    while isinstance(backend, Wrapper):
+        backend = backend.backend
+    return backend
+
+
+def python(code: str) -> str:
+    """Return what ``code`` prints in a Python of its own."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_scheme_has_its_url_here() -> None:
+    """A scheme that is added to the registry is added to these tests."""
+    known = {scheme for scheme in schemes() if not scheme.startswith(("shelf-test", "broken-"))}
+
+    assert {url.partition(":")[0] for url in STORES} == known
+
+
+@pytest.mark.parametrize("url", STORES)
+def test_every_scheme_finds_its_store(url: str) -> None:
+    """Without a server and without an event loop; it is the class that `asynccache` exports."""
+    backend = from_url(url)
+    expected = getattr(asynccache, STORES[url])
+
+    assert isinstance(backend, expected)
+    assert isinstance(store_of(Cache.from_url(url)), expected)
+    assert "secret" not in repr(backend)
+    for protocol in (CacheBackendProtocol, SupportsMany, SupportsLifecycle, SupportsHealth):
+        assert isinstance(backend, protocol)
+
+
+@pytest.mark.parametrize("url", STORES)
+def test_every_scheme_can_come_from_the_environment(url: str) -> None:
+    """ASYNCCACHE_URL is all an application needs to change its store."""
+    cache = Cache(CacheConfig.from_env({"ASYNCCACHE_URL": url, "ASYNCCACHE_NAMESPACE": "shop"}))
+
+    assert isinstance(store_of(cache), getattr(asynccache, STORES[url]))
+
+
+@pytest.mark.parametrize("url", STORES)
+def test_settings_of_the_cache_may_stand_in_the_url_of_any_store(url: str) -> None:
+    """They are taken out of it, and what is left is still the same URL."""
+    config = CacheConfig.from_url(f"{url}?namespace=shop&default_ttl=60")
+
+    assert (config.namespace, config.default_ttl, config.backend) == ("shop", 60.0, url)
+
+
+@pytest.mark.parametrize("extra", DRIVERS)
+def test_a_missing_driver_names_its_extra(extra: str) -> None:
+    """By URL, by configuration and by name: what to install, in one line; everything else goes on working."""
+    driver, url = DRIVERS[extra]
+    name = STORES[next(known for known in STORES if known.partition(":")[0] == url.partition(":")[0])]
+    said = python(
+        f"""
+import sys
+sys.modules[{driver!r}] = None  # as if it were not installed
+import asynccache
+from asynccache.backends import from_url
+for attempt in (
+    lambda: from_url({url!r}),
+    lambda: asynccache.Cache.from_url({url!r}),
+    lambda: asynccache.{name},
+    lambda: from_url({url!r}),
+):
+    try:
+        attempt()
+    except asynccache.MissingDependencyError as error:
+        assert isinstance(error, ImportError)
+        assert isinstance(error, asynccache.ConfigurationError)
+        print(error.extra, error)
+from_url("memory://"), from_url("sqlite:///cache.db")
+"""
+    )
+
+    assert said.splitlines() == [f'{extra} {driver} is not installed: pip install "asynccache[{extra}]"'] * 4
+
+
+def test_importing_asynccache_imports_no_driver() -> None:
+    """Stores, and the drivers some of them need, are imported on demand."""
+    drivers = {
+        *(driver for driver, _ in DRIVERS.values()),
+        "aiomcache",
+        "bson",
+        "hiredis",
+        "motor",
+        "sqlite3",
+    }
+    for module in ("asynccache", "asynccache.backends"):
+        loaded = set(python(f"import sys, {module}; print(*sys.modules)").split())
+
+        assert not loaded & drivers
+        stores = {name for name in loaded if name.startswith("asynccache.backends.")}
+        assert stores <= {"asynccache.backends.memory"}
+
+
+def test_asking_for_one_store_imports_no_other() -> None:
+    loaded = set(python("import sys, asynccache; asynccache.SQLiteBackend; print(*sys.modules)").split())
+
+    assert "sqlite3" in loaded
+    assert not loaded & {driver for driver, _ in DRIVERS.values()}

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from asynccache.errors import MissingDependencyError
+
+try:
+    import pymongo  # noqa: F401  # pyright: ignore[reportUnusedImport] - for one explanation of its absence
+except ImportError as exc:  # pragma: no cover - the tests' environment has it
+    raise MissingDependencyError("pymongo", "mongodb") from exc
+
 from asynccache.backends.mongodb._backend import MongoDBBackend
 
 __all__ = ["MongoDBBackend"]
