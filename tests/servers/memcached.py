@@ -1,10 +1,10 @@
-"""Memcached for tests: one server a run, and more of them for the tests that need several, TLS, or a crash."""
+"""Memcached for tests: one server a run, and more for the tests that need several, TLS, or a crash."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
@@ -52,15 +52,15 @@ class MemcachedServer:
 def memcached_command(*arguments: str) -> list[str]:
     """Return the command line of a server on a free port of 127.0.0.1."""
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    return [
-        program("memcached"), *user, "-l", "127.0.0.1", "-p", "{port}", "-U", "0", "-t", "2", "-m", "64", *arguments
-    ]  # fmt: skip
+    listen = ["-l", "127.0.0.1", "-p", "{port}", "-U", "0"]
+    return [program("memcached"), *user, *listen, "-t", "2", "-m", "64", *arguments]
 
 
 @contextmanager
-def _start() -> Iterator[MemcachedServer]:
+def _start() -> Generator[MemcachedServer]:
     with running(memcached_command()) as process:
         yield MemcachedServer(f"memcached://127.0.0.1:{process.port}")
+        process.kill()  # it would take a second to end by itself
 
 
 @pytest.fixture(scope="session")
@@ -87,4 +87,10 @@ def memcached_servers() -> Iterator[tuple[MemcachedServer, ...]]:
 def start_memcached() -> Iterator[Callable[..., ServerProcess]]:
     """Give a way to start servers of the test's own, to be killed, frozen and restarted."""
     with ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(running(memcached_command(*arguments)))
+
+        def start(*arguments: str) -> ServerProcess:
+            process = stack.enter_context(running(memcached_command(*arguments)))
+            stack.callback(process.kill)  # it would take a second to end by itself
+            return process
+
+        yield start

@@ -34,6 +34,8 @@ class LostError(Exception):
     def __init__(self, reason: str, kind: type[BackendError] = BackendUnavailableError) -> None:
         super().__init__(reason)
         self.kind = kind
+        self.harmless = False
+        """Whether the request could have changed nothing."""
 
 
 class Connection(Protocol):

@@ -15,10 +15,10 @@ from __future__ import annotations
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Final
 
+from asynccache.backends.memcached._connection import Connection, LostError
 from asynccache.backends.memcached._records import MARK, NO_MARK, Item
 
 if TYPE_CHECKING:
-    from asynccache.backends.memcached._connection import Connection
     from asynccache.backends.memcached._server import Server
 
 __all__ = ["AWAY_SECONDS", "Shelf"]
@@ -26,6 +26,9 @@ __all__ = ["AWAY_SECONDS", "Shelf"]
 AWAY_SECONDS: Final = 60.0
 """The longest that a server keeps what belongs to another one: the bound on what a process that crashed
 during an outage may have left behind."""
+
+
+_ROUNDS: Final = 100
 
 
 class Shelf:
@@ -68,13 +71,15 @@ class Shelf:
 
     async def known(self) -> bytes:
         """Return the mark: the one last seen, else the server's, else a new one."""
-        while (mark := self.mark) is None:
-            found = (await self.connection.values(b"get %b\r\n" % self.name, self.name)).found
+        for _ in range(_ROUNDS):
+            if self.mark is not None:
+                return self.mark
+            found = (await self.connection.values(self.ask, self.name)).found
+            # Whoever is first sets it; all others read it then. What is there and is no mark goes.
+            command = b"set" if found else b"add"
             if self.see(found) is None:
-                # Whoever is first sets it; all others read it then. What was there and is no mark goes.
-                command = b"add" if not found else b"set"
                 await self.connection.line(self._marking(command, token_bytes(8)))
-        return mark
+        raise LostError("somebody removes our mark all the time")
 
     async def renew(self, connection: Connection) -> None:
         """Set a new mark: nothing on the shelf counts any more."""

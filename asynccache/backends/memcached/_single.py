@@ -73,7 +73,7 @@ class Single:
             BackendError: it could not be done.
         """
         lane = self._lane()
-        lives = 2 if again else 1
+        lives = 2
         for _ in range(MOVES):
             try:
                 shelf = lane.ready(name, writes=writes) or await lane.reach(name, writes=writes)
@@ -87,7 +87,7 @@ class Single:
                 raise told(refused, key) from refused
             except LostError as lost:
                 lives -= 1
-                if not lives:
+                if lives <= 0 or not (again or lost.harmless):
                     raise told(lost, key) from lost
         raise BackendError("others change it all the time", backend="memcached", key=key)
 
@@ -172,7 +172,11 @@ class Single:
 
     async def _change(self, shelf: Shelf, name: bytes, owner: bytes, change: Change[T]) -> T:
         connection = shelf.connection
-        found = (await connection.values(b"%b%b\r\n" % (shelf.gets, name), name, shelf.name)).found
+        try:
+            found = (await connection.values(b"%b%b\r\n" % (shelf.gets, name), name, shelf.name)).found
+        except LostError as lost:
+            lost.harmless = True
+            raise
         mark, item, now = shelf.see(found), found.get(name), self._clock()
         if mark is None:
             await shelf.known()
