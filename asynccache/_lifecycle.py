@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from asynccache._engine.access import Access
 from asynccache._engine.bulk import BulkLoader
@@ -28,6 +28,8 @@ from asynccache.policy import CachePolicy, seconds
 from asynccache.protocols import BackendHealth, SupportsHealth, SupportsLifecycle
 
 __all__ = ["Lifecycle"]
+
+_CLOSING_SECONDS: Final = 5.0
 
 
 class Lifecycle:
@@ -118,6 +120,7 @@ class Lifecycle:
         Safe to call twice; `open` makes it usable again.
         """
         await self._flights.aclose()
+        await self.entries.access.chores.finish(_CLOSING_SECONDS)
         if isinstance(self._backend, SupportsLifecycle):
             await self.entries.access.attempt("aclose", "", self._backend.aclose(), None)
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Final, TypeVar
 
 from asynccache import events
+from asynccache._engine.chores import Chores
 from asynccache._engine.clock import Clock
 from asynccache._engine.entry import Entry, Sealer, SupportsEntries, pack, unpack
 from asynccache._engine.expiry import store_ttl
@@ -71,6 +72,7 @@ class Access:
         self.runs: Final = Runs()
         self.replacing: Final[set[str]] = set()
         """Keys whose dead entries are being replaced, where ``add`` found one."""
+        self.chores: Final = Chores()
         self.locks: Final = KeyLocks()
         """For those who count by compare-and-swap."""
         self._fail_open = fail_open

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from asynccache import events
@@ -37,6 +38,17 @@ class Loaded:
         return self._value if own is MISSING else own
 
 
+class _Batch:
+    """What a call came to."""
+
+    __slots__ = ("outdated", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, Loaded] = {}
+        self.outdated = False
+        """Whether another process may have invalidated some of it before the last of those who wait came."""
+
+
 class BulkLoader:
     """Many values of one namespace, computed under the rules of `asynccache._engine.loading.Loader`."""
 
@@ -57,18 +69,37 @@ class BulkLoader:
             lifetime: How long they live.
             tags: Their tags.
         """
+        batch, joined = await self._join(keys, load, lifetime, tags)
+        if joined and batch.outdated:
+            # As in `Loader`: what is under way by now was begun after this caller came.
+            batch, _ = await self._join(keys, load, lifetime, tags)
+        return batch.values
+
+    async def _join(
+        self, keys: Mapping[str, str], load: Load, lifetime: Lifetime, tags: Sequence[str]
+    ) -> tuple[_Batch, bool]:
+        """Return what a call came to, and whether it was under way already."""
         what = tuple(keys.values())
-        batch: tuple[Run, ...] | None = self._batches.get(what)
-        if batch is None or any(run.voided for run in batch) or not self._flights.running(batch):
+        runs: tuple[Run, ...] | None = self._batches.get(what)
+        joined = runs is not None and not any(run.voided for run in runs) and self._flights.running(runs)
+        if runs is None or not joined:
             hard = self._store.tag_keys(tags)
-            batch = tuple([Run(full, hard) for full in what])
-            self._batches[what] = batch
-        runs = batch
+            runs = self._batches[what] = tuple([Run(full, hard) for full in what])
+        for run in runs:
+            run.joined = run.joined or joined
+        own = runs
         try:
-            return await self._flights.run(runs, lambda: self._compute(keys, load, lifetime, tags, runs))
+            work = partial(self._compute, keys, load, lifetime, tags, own)
+            return await self._flights.run(own, work), joined
         finally:
-            if self._batches.get(what) is runs and not self._flights.running(runs):
-                del self._batches[what]
+            if not self._flights.running(own):
+                self._close(own)
+
+    def _close(self, runs: tuple[Run, ...]) -> None:
+        """Let nobody join ``runs`` any more."""
+        what = tuple([run.key for run in runs])
+        if self._batches.get(what) is runs:
+            del self._batches[what]
 
     async def _compute(
         self,
@@ -76,33 +107,45 @@ class BulkLoader:
         load: Load,
         lifetime: Lifetime,
         tags: Sequence[str],
-        runs: Sequence[Run],
-    ) -> dict[str, Loaded]:
+        runs: tuple[Run, ...],
+    ) -> _Batch:
         store, coder = self._store, self._coder
         for run in runs:
             store.runs.add(run)
-        leases: list[Lease] = []
+        leases: dict[str, Lease] = {}
+
+        async def acquire(key: str) -> None:
+            leases[key] = await store.acquire(key)
+
         try:
-            leases = await asyncio.gather(*(store.acquire(run.key) for run in runs))
+            await asyncio.gather(*(acquire(run.key) for run in runs))
             stamps = await store.stamps(tags)
             started = stopwatch()
             values = await self._call(load, runs, list(keys))
             seconds_each = (stopwatch() - started) / len(keys)
-            loaded: dict[str, Loaded] = {}
-            for name, run, lease in zip(keys, runs, leases, strict=True):
-                if name in values:
-                    value: Any = values[name]
-                    entry = coder.entry_if_possible(run.key, value, lifetime, stamps or (), seconds_each)
-                    if entry is not None and stamps is not None:
-                        await store.fill(entry, run, lease)
-                    loaded[name] = Loaded(coder, entry, value)
-            return loaded
+            if any(lease.token for lease in leases.values()):
+                self._close(runs)
+            batch = _Batch()
+            last: Entry | None = None
+            for name, run in zip(keys, runs, strict=True):
+                if name not in values:
+                    continue
+                value: Any = values[name]
+                entry = coder.entry_if_possible(run.key, value, lifetime, stamps or (), seconds_each)
+                if entry is not None and stamps is not None:
+                    await store.fill(entry, run, leases[run.key])
+                    last = entry
+                batch.values[name] = Loaded(coder, entry, value)
+            lost = any(lease.lost for lease in leases.values())
+            dead = (
+                runs[0].joined and last is not None and await store.is_outdated(last)
+            )  # their tags are one's
+            batch.outdated = lost or dead
+            return batch
         finally:
             for run in runs:
                 store.runs.end(run)
-            await asyncio.gather(
-                *(store.release(run.key, lease) for run, lease in zip(runs, leases, strict=False))
-            )
+            await asyncio.gather(*(store.release(key, lease) for key, lease in leases.items()))
 
     async def _call(self, load: Load, runs: Sequence[Run], names: list[str]) -> Mapping[str, Any]:
         """Return what ``load`` returns, and tell of it as if the keys had been computed one by one."""

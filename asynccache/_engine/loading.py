@@ -2,7 +2,10 @@
 
 The order of a computation is what makes it safe, so it is written down here: register the run (from now
 on an invalidation voids it), take the lease (other processes wait), look again (somebody may just have
-filled), read the tags' stamps, compute, and fill only if nothing was voided.
+filled), read the tags' stamps, compute, let nobody join any more, and fill only if nothing was voided.
+
+What another process invalidates does not void the run, but the lease, or the stamps of the value: that shows
+when it is stored. Those who had joined may have come after the invalidation, so they begin again.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ logger = logging.getLogger("asynccache")
 
 _POLL_FIRST: Final = 0.005
 _POLL_LAST: Final = 0.1
-"""Seconds between two looks at what another process is computing."""
+"""Seconds between two looks at what another process is computing, at least and at most."""
+_POLL_SHARE: Final = 0.2
+"""How much longer than necessary a waiter waits at most, as a share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,44 @@ def awaitable(loading: object) -> Awaitable[Any]:
 class _Outcome:
     """What a run produced, for everyone who waited for it."""
 
-    __slots__ = ("entry", "original", "taken")
+    __slots__ = ("entry", "original", "outdated", "taken")
 
-    def __init__(self, entry: Entry | None, original: Any = MISSING) -> None:
+    def __init__(self, entry: Entry | None, original: Any = MISSING, *, outdated: bool = False) -> None:
         self.entry = entry
+        self.outdated = outdated
+        """Whether another process may have invalidated it before the last of those who wait came."""
         self.original = original
         """The very object the loader returned, for the first taker; the others get one of their own."""
         self.taken = False
+
+
+class _Patience:
+    """How to wait for another process: the longer, the less often it is asked for.
+
+    Args:
+        most: Seconds after which to wait no longer.
+    """
+
+    __slots__ = ("_most", "_polls", "_started")
+
+    def __init__(self, most: float) -> None:
+        self._most = most
+        self._started = stopwatch()
+        self._polls = 0
+
+    def is_over(self) -> bool:
+        """Return True if the other process must be taken for dead."""
+        return stopwatch() - self._started > self._most
+
+    def allows_a_write(self) -> bool:
+        """Return True every other time: reading is cheap, trying to take a lease is a write."""
+        self._polls += 1
+        return self._polls % 2 == 0
+
+    async def pause(self) -> None:
+        """Wait for a random time, at most a fifth of what was waited so far."""
+        share = (stopwatch() - self._started) * _POLL_SHARE
+        await asyncio.sleep(min(max(share, _POLL_FIRST), _POLL_LAST) * random.uniform(0.5, 1.0))
 
 
 class Loader:
@@ -158,9 +194,19 @@ class Loader:
         return run
 
     async def _fly(self, job: Job, after: float = _ANY) -> _Outcome:
+        outcome, joined = await self._join(job, after)
+        if joined and outcome.outdated:
+            # What is under way by now was begun after this caller came: it will do in any case, so this ends.
+            outcome, _ = await self._join(job, after)
+        return outcome
+
+    async def _join(self, job: Job, after: float) -> tuple[_Outcome, bool]:
+        """Return what a computation came to, and whether it was under way already."""
         run = self._run_for(job)
+        joined = self._flights.running(run)
+        run.joined = run.joined or joined
         try:
-            return await self._flights.run(run, lambda: self._compute(job, run, after))
+            return await self._flights.run(run, lambda: self._compute(job, run, after)), joined
         finally:
             # Cancelled before its first step, it has not cleaned up after itself.
             if self._running.get(job.key) is run and not self._flights.running(run):
@@ -168,40 +214,43 @@ class Loader:
 
     async def _compute(self, job: Job, run: Run, after: float) -> _Outcome:
         """Compute, unless somebody has stored a value created later than ``after`` meanwhile."""
-        self.store.runs.add(run)
+        store = self.store
+        store.runs.add(run)
         lease: Lease | None = None
         try:
-            lease = await self.store.acquire(job.key)
-            found = await self._look_again(job, lease, after)
-            if isinstance(found, Entry):
-                return _Outcome(found)
-            lease = found
-            return await self._produce(job, run, lease)
+            lease = await store.acquire(job.key)
+            patience = _Patience(store.access.lease_ttl)
+            while True:
+                entry = await self._look_again(job, run, after)
+                if entry is not None:
+                    return _Outcome(entry, outdated=run.joined)
+                if not lease.held_by_other or patience.is_over():
+                    return await self._produce(job, run, lease)
+                if patience.allows_a_write():
+                    lease = await store.acquire(job.key)
+                    if not lease.held_by_other:
+                        continue
+                await patience.pause()
         finally:
-            if self._running.get(job.key) is run:
-                del self._running[job.key]
-            self.store.runs.end(run)
+            self._close(run)
+            store.runs.end(run)
             if lease is not None:
-                await self.store.release(job.key, lease)
+                await store.release(job.key, lease)
 
-    async def _look_again(self, job: Job, lease: Lease, after: float) -> Entry | Lease:
-        """Return an entry that appeared meanwhile, waiting for another process; else a lease."""
-        pause = _POLL_FIRST
-        give_up = stopwatch() + self.store.access.lease_ttl
-        while True:
-            entry = await self.store.find(job.key, job.tags) if after != _NEVER else None
-            if (
-                entry is not None
-                and self._is_news(entry, after)
-                and self.coder.value_of(entry, job.type) is not MISSING
-            ):
-                await self.store.release(job.key, lease)
-                return entry
-            if not lease.held_by_other or stopwatch() > give_up:
-                return lease
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, _POLL_LAST)
-            lease = await self.store.acquire(job.key)
+    def _close(self, run: Run) -> None:
+        """Let nobody join ``run`` any more."""
+        if self._running.get(run.key) is run:
+            del self._running[run.key]
+
+    async def _look_again(self, job: Job, run: Run, after: float) -> Entry | None:
+        """Return what somebody else has stored meanwhile, if that will do."""
+        if after == _NEVER:
+            return None
+        run.joined = False  # what is read from now on is good enough for those who came before
+        entry = await self.store.find(job.key, job.tags)
+        if entry is None or not self._is_news(entry, after):
+            return None
+        return None if self.coder.value_of(entry, job.type) is MISSING else entry
 
     def _is_news(self, entry: Entry, after: float) -> bool:
         newer = after == _ANY or entry.created > after
@@ -223,8 +272,11 @@ class Loader:
         entry = self.coder.entry_if_possible(job.key, value, job.lifetime, stamps or (), seconds)
         if entry is None or stamps is None:
             return _Outcome(entry, value)
+        if lease.token:  # the lease keeps whoever comes now from computing it once more
+            self._close(run)
         await store.fill(entry, run, lease)
-        return _Outcome(entry, value)
+        outdated = lease.lost or (run.joined and await store.is_outdated(entry))
+        return _Outcome(entry, value, outdated=outdated)
 
     # -- telling ------------------------------------------------------------------------------------
 

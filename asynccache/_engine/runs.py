@@ -18,12 +18,14 @@ __all__ = ["Run", "Runs", "settled"]
 class Run:
     """One computation; ``voided`` once something it may have read has been invalidated."""
 
-    __slots__ = ("key", "stored", "tags", "voided")
+    __slots__ = ("joined", "key", "stored", "tags", "voided")
 
     def __init__(self, key: str, tags: Iterable[str] = ()) -> None:
         self.key = key
         self.tags = frozenset(tags)
         self.voided = False
+        self.joined = False
+        """Whether somebody waits for it who came after it last looked into the store."""
         self.stored: asyncio.Future[None] | None = None
         """Set while the value is on its way to the store."""
 

@@ -8,39 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from math import inf
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from asynccache import events
 from asynccache._engine.access import Access
 from asynccache._engine.entry import COUNTER, Entry
 from asynccache._engine.expiry import Lifetime, is_fresh, store_ttl
+from asynccache._engine.leasing import UNLEASED, Lease, Leasing
 from asynccache._engine.runs import Run, settled
 from asynccache._engine.stamping import Stamping
 from asynccache._engine.tags import stamp_keys
-from asynccache.errors import BackendError
 from asynccache.keys import Namespace
 from asynccache.protocols import SupportsCompareAndSwap
 
 __all__ = ["EntryStore", "Lease"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to fill a key, or the lack of it."""
-
-    token: str | None = None
-    """None: what is computed must not be stored."""
-    held_by_other: bool = False
-
-
-_UNLEASED: Final = Lease("")
-"""For stores without leases: the runs of this process are all there is to guard against."""
-_FAILED: Final = Lease()
-_HELD: Final = Lease(held_by_other=True)
 
 
 class EntryStore:
@@ -60,6 +44,9 @@ class EntryStore:
         self.alive = self._stamping.alive
         self.tag_keys = self._stamping.keys
         self.generations = self._stamping.generations
+        leasing = Leasing(access)
+        self.acquire = leasing.acquire
+        self.release = leasing.release
 
     def __repr__(self) -> str:
         return f"<EntryStore {self.namespace.prefix!r} on {type(self._backend).__name__}>"
@@ -210,7 +197,10 @@ class EntryStore:
         return lost
 
     async def fill(self, entry: Entry, run: Run, lease: Lease) -> bool:
-        """Store what ``run`` computed unless it was invalidated meanwhile. That uses the lease up."""
+        """Store what ``run`` computed unless it was invalidated meanwhile.
+
+        The store's answer, whichever, ends the lease.
+        """
         access = self.access
         if run.voided or lease.token is None:
             return access.refuse(entry, "outdated")
@@ -223,6 +213,7 @@ class EntryStore:
         stored = await self._under_way(run, access.attempt("fill", entry.key, filling, None))
         if stored is None:
             return False
+        lease.end(filled=stored)
         return access.stored(entry) if stored else access.refuse(entry, "outdated")
 
     @staticmethod
@@ -283,7 +274,7 @@ class EntryStore:
         Its end is written in the entry itself, so it is stored anew, under the rules of any other
         computation.
         """
-        run, lease = self.runs.begin(key), _UNLEASED
+        run, lease = self.runs.begin(key), UNLEASED
         try:
             lease = await self.acquire(key)
             entry = await self.find(key)
@@ -344,25 +335,16 @@ class EntryStore:
         self.tally.invalidated += 1
         return done
 
-    # -- leases -------------------------------------------------------------------------------------
+    async def is_outdated(self, entry: Entry) -> bool:
+        """Return True if ``entry``, just computed, is dead already: its tags were invalidated meanwhile.
 
-    async def acquire(self, key: str) -> Lease:
-        """Return the right to fill ``key``, where nobody else has it."""
-        leasing = self.access.leasing
-        if leasing is None:
-            return _UNLEASED
-        try:
-            token = await leasing.acquire_lease(key, self.access.lease_ttl)
-        except BackendError as error:
-            self.access.failed("acquire_lease", key, error)
-            return _FAILED
-        return _HELD if token is None else Lease(token)
-
-    async def release(self, key: str, lease: Lease) -> None:
-        """Give a lease back; harmless after a fill, which has used it up."""
-        leasing = self.access.leasing
-        if lease.token and leasing is not None:
-            await self.access.attempt("release_lease", key, leasing.release_lease(key, lease.token), None)
+        Asks the store what only another process may have done. A store that fails cannot tell.
+        """
+        keys = needed_stamps((entry,))
+        if not keys or self.local is not None:
+            return False
+        raw = await self.access.attempt("get_many", keys[0], self.access.read_or_raise(keys), None)
+        return raw is not None and not self.alive(entry, self._stamping.in_data(raw, keys))
 
 
 def needed_stamps(entries: Iterable[Entry]) -> list[str]:
