@@ -15,9 +15,9 @@ MIB = 2**20
 
 
 class OnRedis(StoreSuite):
-    """Redis keeps the time itself. Where the suite would wait, we take the time off what keys have to live."""
+    """Redis keeps the time itself. Where the suite would wait, we take time off what keys have to live."""
 
-    persistent = True
+    persistent: bool | None = True
 
     def age(self, seconds: float) -> None:
         raise NotImplementedError
@@ -38,12 +38,12 @@ class WrappedRedis(Wrapped):
 
 class Single(OnRedis):
     store = "Redis"
-    max_value_bytes = 2 * MIB
+    max_value_bytes: int | None = 2 * MIB
     url: str
 
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> RedisBackend:
         self.url = request.getfixturevalue("redis_server").fresh_url()
-        return RedisBackend(self.url, max_value_bytes=self.max_value_bytes)
+        return RedisBackend(self.url, max_value_bytes=2 * MIB)
 
     def age(self, seconds: float) -> None:
         parts = urlsplit(self.url)

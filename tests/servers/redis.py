@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from redis import AuthenticationError, Redis, RedisError
-from redis.asyncio import Redis as AsyncRedis
+from redis import AuthenticationError, Redis as SyncRedis, RedisError
+from redis.asyncio import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -57,9 +57,14 @@ class RedisServer:
 
     async def connections(self) -> int:
         """Count the connections of clients, not this one."""
-        async with AsyncRedis(host=self.host, port=self.port) as client:
+        async with Redis(host=self.host, port=self.port) as client:
             info: dict[str, Any] = await client.info("clients")
             return int(info["connected_clients"]) - 1
+
+
+def speak(port: int, db: int = 0) -> Any:
+    """Return the driver's synchronous client, which is typed in part only."""
+    return SyncRedis(port=port, db=db, socket_timeout=5, retry=Retry(NoBackoff(), 0))
 
 
 def at(url: str) -> RedisServer:
@@ -78,7 +83,7 @@ def redis_process(*options: str, prepare: Callable[[Path], None] | None = None) 
 
 def answers(port: int) -> bool:
     """Return whether a Redis of any kind is there, be it only to say that it does not know us."""
-    with contextlib.closing(Redis(port=port, socket_timeout=5, retry=Retry(NoBackoff(), 0))) as client:
+    with contextlib.closing(speak(port)) as client:
         try:
             client.ping()
         except AuthenticationError:  # there it is
@@ -180,9 +185,9 @@ def watched() -> Generator[Watched]:
 
         command = [program("redis-server"), "{folder}/sentinel.conf", "--sentinel", "--port", "{port}"]
         sentinel = stack.enter_context(running(command, prepare=prepare, ready=answers))
-        with contextlib.closing(Redis(port=replica.port)) as client:
+        with contextlib.closing(speak(replica.port)) as client:
             until(lambda: client.info("replication")["master_link_status"] == "up")
-        with contextlib.closing(Redis(port=sentinel.port)) as client:
+        with contextlib.closing(speak(sentinel.port)) as client:
             until(lambda: client.execute_command("SENTINEL REPLICAS", "themaster"))
         yield Watched(master, replica, sentinel)
 
@@ -222,7 +227,7 @@ def clustered(*, replicas: bool = False) -> Generator[Nodes]:
             )
             for bus in buses
         ]
-        clients = [stack.enter_context(contextlib.closing(Redis(port=node.port))) for node in nodes]
+        clients = [stack.enter_context(contextlib.closing(speak(node.port))) for node in nodes]
         edges = [0, 5461, 10923, 16384]
         for place, client in enumerate(clients[:3]):
             client.execute_command("CLUSTER ADDSLOTSRANGE", edges[place], edges[place + 1] - 1)
@@ -234,18 +239,13 @@ def clustered(*, replicas: bool = False) -> Generator[Nodes]:
             primary = clients[0].execute_command("CLUSTER MYID").decode()
             clients[3].execute_command("CLUSTER REPLICATE", primary)
             until(lambda: clients[3].info("replication").get("master_link_status") == "up")
-            until(
-                lambda: all(b"slave" in client.execute_command("CLUSTER NODES", **RAW) for client in clients)
-            )
+            until(lambda: all(client.execute_command("CLUSTER REPLICAS", primary) for client in clients))
         yield Nodes(nodes[:3], nodes[3:])
 
 
-RAW: dict[str, Any] = {"NEVER_DECODE": True}
-
-
-def _settled(client: Redis, nodes: int) -> bool:
+def _settled(client: Any, nodes: int) -> bool:
     info = client.execute_command("CLUSTER INFO")
-    return info["cluster_state"] == "ok" and info["cluster_known_nodes"] == str(nodes)
+    return (info["cluster_state"], info["cluster_known_nodes"]) == ("ok", str(nodes))
 
 
 @pytest.fixture(scope="session")
@@ -266,7 +266,7 @@ end
 def age(seconds: float, *ports: int, db: int = 0) -> None:
     """Take ``seconds`` off what every key on these servers still has to live, as if they had passed."""
     for port in ports:
-        with contextlib.closing(Redis(port=port, db=db)) as client:
+        with contextlib.closing(speak(port, db)) as client:
             client.execute_command("EVAL", _AGE, 0, round(seconds * 1000))
 
 

@@ -12,7 +12,7 @@ from asynccache._engine.arguments import INT64, check_integer, check_value, life
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.urls import query_options, split_url
 from asynccache.backends.redis._bus import listen
-from asynccache.backends.redis._failure import DRIVER_ERRORS, failure, mapped
+from asynccache.backends.redis._failure import DRIVER_ERRORS, LOST, failure, mapped
 from asynccache.backends.redis._health import describe
 from asynccache.backends.redis._keys import lease_key
 from asynccache.backends.redis._links import links
@@ -188,8 +188,13 @@ class RedisBackend:
                 replies = [await link.call(*_read(groups[0]))]
             else:
                 replies = await link.pipeline([_read(group) for group in groups])
+            # A lost server of a cluster is a part of the keys, not all of them: its values are missed.
+            if not any(isinstance(reply, list) for reply in replies):
+                raise replies[0]
             found: dict[str, bytes] = {}
             for group, reply in zip(groups, replies, strict=True):
+                if isinstance(reply, LOST):
+                    continue
                 if isinstance(reply, Exception):
                     raise reply
                 for name, value in zip(group, reply, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
@@ -17,20 +17,21 @@ QUIET_SECONDS: Final = 5.0
 
 
 async def listen(
-    connect: Callable[[], AbstractConnection], channel: str, quiet: float = QUIET_SECONDS
+    connect: Callable[[], Awaitable[AbstractConnection]], channel: str
 ) -> AsyncGenerator[bytes, None]:
     """Iterate over the messages of ``channel``. Nothing is tried again: in between, messages were missed.
 
     Raises:
         BackendError: there is no connection, or not any more.
     """
-    connection: Any = connect()
+    connection: Any = None
     asked = False
     try:
+        connection = await connect()
         await connection.connect()
         await connection.send_command("SUBSCRIBE", channel)
         while True:
-            reply = await connection.read_response(timeout=quiet, push_request=True)
+            reply = await connection.read_response(timeout=QUIET_SECONDS, push_request=True)
             if reply is None:
                 if asked:
                     raise BackendTimeoutError("the bus fell silent", backend="redis")
@@ -43,4 +44,5 @@ async def listen(
     except DRIVER_ERRORS as exc:
         raise failure(exc, "subscribe") from exc
     finally:
-        await connection.disconnect(nowait=True)
+        if connection is not None:
+            await connection.disconnect(nowait=True)

@@ -1,34 +1,40 @@
-"""A cluster: which keys go together, and what to do when the servers are no longer where they were."""
+"""A cluster: which server a key is on, and what to do when it is no longer there.
+
+The driver's client knows the layout and its nodes have the connections. How commands find their way is ours.
+The driver sends ``ASKING`` and what is to follow it on two connections. When it is redirected, or cancelled
+at the wrong moment, it closes all of them, other callers' too. From a call that is cancelled before it times
+out it learns nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from asyncio import Task
-from collections.abc import Awaitable, Sequence
+from asyncio import CancelledError, Task
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import PipelineCommand
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AskError, ClusterDownError, MovedError, SlotNotCoveredError, TryAgainError
 
 from asynccache.backends.redis._failure import LOST
 from asynccache.backends.redis._keys import slot
 from asynccache.backends.redis._link import AT_ONCE, Call, Link
-from asynccache.backends.redis._scripts import Command
+from asynccache.backends.redis._scripts import Command, key_of
 
 __all__ = ["ClusterLink"]
 
 _LEARNING_SECONDS: Final = 5.0
 _REST_SECONDS: Final = 0.5
 """Between two looks at the cluster's layout."""
+_PAUSE_SECONDS: Final = 0.01
+_ELSEWHERE: Final = (AskError, TryAgainError)  # MovedError is an AskError
 
 
 class ClusterLink(Link):
     """A cluster.
-
-    The client learns the layout at its first command and again after a lost connection, and where that is
-    cancelled it closes all connections, other callers' too. So it does so in a task of ours. A command
-    that is cancelled before it times out teaches it nothing: after such, too, we look again.
 
     Args:
         client: The driver's client.
@@ -43,7 +49,6 @@ class ClusterLink(Link):
         self._owned = owned
         self._starting: Task[Any] | None = None
         self._looking: Task[None] | None = None
-        self._moved = 0
 
     def groups(self, keys: Sequence[bytes]) -> list[list[bytes]]:
         """Return ``keys`` by slot."""
@@ -65,70 +70,136 @@ class ClusterLink(Link):
         await self._ready()
         return [partial(self._within, self._on, node) for node in self._client.get_primaries()]
 
-    async def _on(self, node: Any, *command: bytes | str | int) -> Any:
-        try:
-            return await node.execute_command(*command)
-        except (*LOST, asyncio.CancelledError):
-            self._look_again()
-            raise
-
-    def listener(self) -> AbstractConnection:
+    async def listener(self) -> AbstractConnection:
         """Return a connection to some server: a message reaches all of them."""
-        node = self._client.get_random_node()
+        await self._ready()
+        node: Any = self._client.get_random_node()
         connection: AbstractConnection = node.connection_class(**node.connection_kwargs)
         return connection
 
-    def _call(self, *command: bytes | str | int) -> Awaitable[Any]:
-        return self._attempt(self._client.execute_command, *command)
+    # -- commands -----------------------------------------------------------------------------------------
 
-    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
-        replies: list[Any] = await self._attempt(self._run, commands)
-        if any(isinstance(reply, LOST) for reply in replies):
-            self._look_again()
-        return replies
-
-    async def _run(self, commands: Sequence[Command]) -> list[Any]:
-        pipe = self._client.pipeline()
-        for command in commands:
-            pipe.execute_command(*command)
-        return await pipe.execute(raise_on_error=False)
-
-    async def _attempt(self, run: Call, *args: Any) -> Any:
-        client = self._client
+    async def _call(self, *command: bytes | str | int) -> Any:
         await self._ready()
         try:
-            return await run(*args)
-        except (*LOST, asyncio.CancelledError):
+            return await self._on(self._node(command), *command)
+        except _ELSEWHERE as exc:
+            return await self._follow(command, exc)
+
+    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        await self._ready()
+        calls = [PipelineCommand(place, *command) for place, command in enumerate(commands)]
+        by_node: dict[Any, list[PipelineCommand]] = {}
+        for call, command in zip(calls, commands, strict=True):
+            try:
+                by_node.setdefault(self._node(command), []).append(call)
+            except SlotNotCoveredError as exc:
+                call.result = exc
+        await asyncio.gather(*(self._send(node, sent) for node, sent in by_node.items()))
+        for call, command in zip(calls, commands, strict=True):
+            if isinstance(call.result, _ELSEWHERE):
+                try:
+                    call.result = await self._follow(command, call.result)
+                except (*_ELSEWHERE, *LOST, TimeoutError) as exc:
+                    call.result = exc
+        return [call.result for call in calls]
+
+    async def _on(self, node: Any, *command: bytes | str | int) -> Any:
+        try:
+            return await node.execute_command(*command)
+        except LOST:
+            await self._lost(node)
+            raise
+        except CancelledError:
             self._look_again()
             raise
-        finally:
-            if client.reinitialize_counter != self._moved:
-                self._moved = client.reinitialize_counter
-                self._look_again()
+
+    async def _send(self, node: Any, calls: list[PipelineCommand]) -> None:
+        """Run ``calls`` on one connection. Each has its own result; one server's failure is not another's."""
+        try:
+            await node.execute_pipeline(calls)
+        except LOST as exc:
+            for call in calls:
+                call.result = exc
+        except CancelledError:
+            self._look_again()
+            raise
+        if any(isinstance(call.result, LOST) for call in calls):
+            await self._lost(node)
+
+    async def _follow(self, command: Command, exc: Exception) -> Any:
+        """Run ``command`` where ``exc`` says that its slot is, or on its way to.
+
+        While a slot moves, a command whose keys are not all on one side is told to try again: it has not run.
+        """
+        if isinstance(exc, TryAgainError) and command[0] == "MGET":
+            return [await self._call("GET", key) for key in command[1:]]
+        async with asyncio.timeout(self._patience):
+            while True:
+                try:
+                    if isinstance(exc, AskError):
+                        return await self._ask(command, exc)
+                    return await self._on(self._node(command), *command)
+                except _ELSEWHERE as again:
+                    exc = again
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _ask(self, command: Command, exc: AskError) -> Any:
+        node: Any = self._client.get_node(exc.host, exc.port)
+        if isinstance(exc, MovedError):
+            self._look_again()
+        if node is None:  # it joined after we looked
+            await asyncio.shield(self._look_again())
+            node = self._client.get_node(exc.host, exc.port)
+        if node is None:
+            raise ClusterDownError("redirected to a server that is not in the cluster")
+        if isinstance(exc, MovedError):
+            return await self._on(node, *command)
+        calls = [PipelineCommand(0, "ASKING"), PipelineCommand(1, *command)]
+        await self._send(node, calls)
+        result: Any = calls[1].result
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _node(self, command: Command) -> Any:
+        key = key_of(command)
+        return self._client.get_random_node() if key is None else self._client.get_node_from_key(key)  # type: ignore[arg-type]  # bytes will do
+
+    # -- the layout ---------------------------------------------------------------------------------------
 
     async def _ready(self) -> None:
         """Wait until the client knows the layout."""
-        if not self._client._initialize:  # noqa: SLF001 - the client's only word on it
+        if self._client.get_default_node() is not None:
             return
         starting = self._starting
         if starting is None:
             starting = self._starting = asyncio.create_task(self._start())
-            starting.add_done_callback(self._forget)
+            starting.add_done_callback(self._started)
         await asyncio.shield(starting)
 
     async def _start(self) -> None:
-        await self._client.initialize()
+        if self._owned:  # the client would ask for all commands, too, and of one server, be it dead
+            await self._client.nodes_manager.initialize()
+        else:
+            await self._client.initialize()
 
-    def _forget(self, task: Task[Any]) -> None:
-        if self._starting is task:
-            self._starting = None
+    def _started(self, task: Task[Any]) -> None:
+        self._starting = None
         if not task.cancelled():
             task.exception()  # whoever still waited has it; nobody may be left
 
-    def _look_again(self) -> None:
-        """Ask the cluster for its layout, soon, unless that is under way."""
+    async def _lost(self, node: Any) -> None:
+        """Take it that a server may be gone, and that its idle connections are."""
+        self._look_again()
+        if close := getattr(node, "disconnect_free_connections", None):  # redis-py 6 and newer
+            await close()
+
+    def _look_again(self) -> Task[None]:
+        """Ask the cluster for its layout, unless that is under way or has just been done."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
+        return self._looking
 
     async def _look(self) -> None:
         try:
@@ -145,4 +216,5 @@ class ClusterLink(Link):
                 await asyncio.wait({task})
         self._looking = None
         if self._owned:
-            await self._client.aclose()
+            for nodes in ("nodes_cache", "startup_nodes"):
+                await self._client.nodes_manager.aclose(nodes)

@@ -71,7 +71,6 @@ def _cluster(target: Target, settings: Settings, common: dict[str, Any]) -> Link
     client = RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in target.hosts],
         max_connections=settings.max_connections + 2,  # the layout is asked for beside the commands
-        reinitialize_steps=0,  # else every fifth moved slot closes all connections
         require_full_coverage=False,  # a lost part is a part of the keys, not all of them
         **common,
     )

@@ -105,7 +105,7 @@ class Link(ABC):
         """Return what runs a command on each server that holds keys of its own."""
 
     @abstractmethod
-    def listener(self) -> AbstractConnection:
+    async def listener(self) -> AbstractConnection:
         """Return a connection of the caller's own, not connected yet."""
 
     @abstractmethod
@@ -147,7 +147,7 @@ class SingleLink(Link):
         """Return the one."""
         return [self.call]
 
-    def listener(self) -> AbstractConnection:
+    async def listener(self) -> AbstractConnection:
         """Return a connection outside the pool."""
         connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # the driver's
         return connection

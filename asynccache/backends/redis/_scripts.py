@@ -15,7 +15,19 @@ from typing import Final
 
 from asynccache.backends.redis._keys import lease_key
 
-__all__ = ["ADD", "DELETE", "FILL", "INCR", "PERSIST", "RELEASE", "SET", "Command", "Script", "pairs"]
+__all__ = [
+    "ADD",
+    "DELETE",
+    "FILL",
+    "INCR",
+    "PERSIST",
+    "RELEASE",
+    "SET",
+    "Command",
+    "Script",
+    "key_of",
+    "pairs",
+]
 
 Command = tuple[bytes | str | int, ...]
 
@@ -34,6 +46,17 @@ class Script:
     def in_full(self, command: Command) -> Command:
         """Return what ``command``, made by `by_name`, is to a server that has not seen it."""
         return ("EVAL", self.source, *command[2:])
+
+
+_KEYLESS: Final = frozenset({"PING", "PUBLISH"})
+
+
+def key_of(command: Command) -> bytes | str | None:
+    """Return the first key that ``command`` names; None if it names none."""
+    if command[0] in _KEYLESS:
+        return None
+    key = command[3 if command[0] in {"EVALSHA", "EVAL"} else 1]
+    return str(key) if isinstance(key, int) else key
 
 
 def pairs(keys: Sequence[bytes]) -> list[bytes]:

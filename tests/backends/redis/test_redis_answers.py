@@ -55,7 +55,7 @@ async def test_a_get_is_one_get(store: RedisBackend, plain: Redis) -> None:
     await store.get("warm")
     async with plain.monitor() as monitor:
         await store.get("k")
-        await plain.execute_command("ECHO", "end")
+        await plain.echo("end")
         seen: list[str] = []
         async for command in monitor.listen():
             seen.append(command["command"])
@@ -215,7 +215,7 @@ async def test_a_replica_is_no_place_to_write(port: int) -> None:
     store = RedisBackend(f"redis://127.0.0.1:{port}")
     await store.set("k", b"v")
     async with Redis(port=port) as plain:
-        await plain.replicaof("127.0.0.1", port)  # type: ignore[no-untyped-call]  # the driver's
+        await plain.replicaof("127.0.0.1", port)
         for call in (store.set("k", b"w"), store.delete("k"), store.set_many({"k": b"w"})):
             with pytest.raises(BackendUnavailableError, match="replica"):
                 await call
@@ -255,7 +255,7 @@ async def test_wrong_credentials_are_said_to_be_wrong(redis_acl: str, credential
 
 async def test_a_command_that_is_not_permitted_is_an_answer(redis_acl: str) -> None:
     store = RedisBackend(redis_acl, channel="not ours")
-    with pytest.raises(BackendError, match="NOPERM|no permissions|No permissions") as raised:
+    with pytest.raises(BackendError, match="permissions") as raised:
         await store.publish(b"m")
     assert type(raised.value) is BackendError
     await store.aclose()

@@ -1,4 +1,4 @@
-"""A server that is dead, frozen, silent, restarted, or cuts connections: what that costs, and that it passes."""
+"""A server that is dead, frozen, silent, restarted, or cuts connections: what that costs."""
 
 from __future__ import annotations
 

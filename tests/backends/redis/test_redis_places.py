@@ -149,7 +149,7 @@ async def own_clients(
     yield Redis.from_url(server.fresh_url(), protocol=2)
     yield Redis.from_pool(BlockingConnectionPool.from_url(server.fresh_url(), max_connections=2))
     yield RedisCluster.from_url(f"redis://127.0.0.1:{cluster.primaries[1].port}")
-    sentinel = Sentinel([("127.0.0.1", watched.sentinel.port)])
+    sentinel = Sentinel([("127.0.0.1", watched.sentinel.port)])  # type: ignore[no-untyped-call]  # the driver's
     yield sentinel.master_for("themaster")
     await sentinel.aclose()
 
