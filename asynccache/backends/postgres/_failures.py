@@ -32,6 +32,8 @@ def translated(error: BaseException, key: str | None = None) -> BaseException:
             kind = BackendTimeoutError
         case OSError() | EOFError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
             kind = BackendUnavailableError
+        case ValueError() | RuntimeError():  # a host that is no name, a loop that is closed
+            kind = BackendUnavailableError
         case _:
             return error
     name = type(error).__name__

@@ -105,8 +105,14 @@ class Session:
         if self._setup is None or self._setup.done():
             self._setup = self.loop.create_task(self._ensure())
             self._setup.add_done_callback(_seen)
+        setup = self._setup
         try:
-            return await asyncio.shield(self._setup)
+            return await asyncio.shield(setup)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if setup.cancelled() and caller is not None and not caller.cancelling():
+                raise BackendUnavailableError("closed", backend="postgres") from None
+            raise
         except Exception as error:
             raised = translated(error)
             if isinstance(raised, BackendError) and not isinstance(

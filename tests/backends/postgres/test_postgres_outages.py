@@ -68,14 +68,19 @@ async def test_a_server_that_accepts_and_says_nothing_is_given_up(
 
 
 async def test_everything_works_when_the_server_comes_later(postgres_process: PostgresProcess) -> None:
+    """And a clean restart keeps the values, also of an UNLOGGED table."""
+    old = PostgresBackend(postgres_process.url, table=table(), timeout=LONG)
+    await old.set("k", b"old")
     postgres_process.stop()
-    backend = PostgresBackend(postgres_process.url, table=table(), timeout=LONG)
-    with pytest.raises(BackendUnavailableError):
-        await backend.set("k", b"v")
+    new = PostgresBackend(postgres_process.url, table=table(), timeout=LONG)
+    for backend in (old, new):
+        with pytest.raises(BackendUnavailableError):
+            await backend.set("k", b"v")
     postgres_process.process.restart()
-    await backend.set("k", b"v")
-    assert await backend.get("k") == b"v"
-    await backend.aclose()
+    assert await old.get("k") == b"old"
+    assert await new.get("k") is None
+    for backend in (old, new):
+        await backend.aclose()
 
 
 @pytest.mark.parametrize("unlogged", [True, False])
@@ -240,4 +245,19 @@ async def test_a_standby_that_reads_only_is_unavailable_to_writers_and_left(
     with pytest.raises(BackendUnavailableError, match="read-only transaction"):
         await backend.set("k", b"v")
     await backend.set("k", b"v")
+    await backend.aclose()
+
+
+async def test_closing_while_the_table_is_being_made_fails_those_who_wait(
+    proxy: Proxy, postgres_server: PostgresServer
+) -> None:
+    backend = behind(proxy, postgres_server)
+    proxy.freeze()
+    calls = [asyncio.create_task(backend.get("k")) for _ in range(5)]
+    await asyncio.sleep(0.05)
+    await backend.aclose()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {BackendUnavailableError}
+    proxy.thaw()
+    assert await backend.get("k") is None
     await backend.aclose()

@@ -90,6 +90,20 @@ async def test_writing_sweeps_without_being_asked(rows: Rows) -> None:
     assert len(await rows.keys()) == 50
 
 
+async def test_garbage_does_not_pile_up(rows: Rows) -> None:
+    """Ten thousand rows of which 250 live at a time: the table holds what a step or two remove."""
+    backend = rows.backend(sweep_every=250)
+    most = 0
+    for turn in range(40):
+        await backend.set_many({f"{turn}:{number}": b"v" * 100 for number in range(250)}, 10)
+        rows.clock.advance(10 + GRACE_SECONDS)
+        sweep = backend._here().sweeper._task
+        if sweep is not None:
+            await sweep
+        most = max(most, await rows.count())
+    assert most < 2500
+
+
 async def test_nothing_sweeps_by_itself_where_that_is_off(rows: Rows) -> None:
     backend = rows.backend(sweep_every=0)
     await backend.set("dead", b"v", 10)

@@ -180,6 +180,17 @@ async def test_a_database_that_is_not_there_is_an_unavailable_store(postgres_ser
     await backend.aclose()
 
 
+@pytest.mark.parametrize(
+    "host", ["a" * 70 + ".invalid", "nowhere.invalid", "127.0.0.1:1", "127.0.0.1:1,127.0.0.1:2"]
+)
+async def test_a_host_that_cannot_be_reached_is_an_unavailable_store(host: str) -> None:
+    backend = PostgresBackend(f"postgresql://u:s3cret@{host}/db", timeout=30.0, connect_timeout=30.0)
+    with pytest.raises(BackendUnavailableError) as caught:
+        await backend.get("k")
+    assert "s3cret" not in str(caught.value)
+    await backend.aclose()
+
+
 @pytest.mark.parametrize("option,name", [("", "asynccache"), ("?application_name=shop", "shop")])
 async def test_sessions_carry_a_name(postgres_server: PostgresServer, option: str, name: str) -> None:
     backend = PostgresBackend(postgres_server.url + option, table="named")
