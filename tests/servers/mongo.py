@@ -6,6 +6,7 @@ expiry must not depend on it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import time
@@ -26,7 +27,7 @@ __all__ = ["MongoServer", "mongo_process"]
 
 USER: Final = "cache user"
 PASSWORD: Final = "p@ss/word:%"
-_ELECTION_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 30.0
 _IDLE: Final[list[Mapping[str, Any]]] = [
     {"$currentOp": {"allUsers": True, "idleConnections": True}},
     {"$match": {"appName": "asynccache"}},
@@ -77,6 +78,12 @@ class MongoServer:
     def client(self) -> AsyncMongoClient[Any]:
         """Return a client of the test's own, for the running loop."""
         return AsyncMongoClient(self.url, appName="test")
+
+    async def let_go(self) -> None:
+        """Wait until no client of ours is connected any more."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while await self.connections() > 0:  # noqa: ASYNC110 - a server in another process sets no event
+                await asyncio.sleep(0.02)
 
     async def connections(self) -> int:
         """Return how many connections the server counts that clients of ours have made."""
@@ -151,7 +158,7 @@ def mongo_replica_set() -> Iterator[MongoServer]:
         member = {"_id": 0, "host": f"127.0.0.1:{process.port}"}
         with MongoClient[Any]("127.0.0.1", process.port, directConnection=True) as client:
             client.admin.command("replSetInitiate", {"_id": "rs", "members": [member]})
-            deadline = time.monotonic() + _ELECTION_SECONDS
+            deadline = time.monotonic() + _PATIENCE_SECONDS
             while not client.admin.command("hello")["isWritablePrimary"]:
                 assert time.monotonic() < deadline, process.output()
                 time.sleep(0.05)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from asynccache._engine.arguments import INT64, check_integer, check_value, lifetime
-from asynccache._engine.clock import Clock, stopwatch, wall_clock
+from asynccache._engine.clock import Clock, wall_clock
 from asynccache.backends.mongodb._bus import announcing, bus_of, listen
 from asynccache.backends.mongodb._commands import Commands, Update, filling, releasing, replacing, touching
 from asynccache.backends.mongodb._documents import WHOLE, identity, is_live, payload
@@ -47,7 +47,8 @@ class MongoDBBackend:
         database: Left out: the one the URL names, else ``asynccache``.
         collection: Holds nothing but the cache. With a bus there is a second one, ``<collection>.bus``.
         timeout: Seconds for an operation, 1 if left out; the driver's ``timeoutMS``.
-        connect_timeout: Seconds to find and reach a server, 1 if left out.
+        connect_timeout: Seconds for a connection, and for the driver's own watch on its servers, 1 if left
+            out.
         max_value_bytes: Larger values are refused; at most 16 MiB - 64 KiB, which is the default.
         bus: Whether to offer the invalidation bus, a change stream, for which the server has to be a replica
             set or a sharded cluster. Left out: yes where URL or client names a ``replicaSet``, and for
@@ -270,27 +271,7 @@ class MongoDBBackend:
         Raises:
             BackendError: there is no sign of life.
         """
-        started = stopwatch()
-        await self._server.ask({"ping": 1})
-        latency_ms = (stopwatch() - started) * 1000
-        hello = await self._server.ask({"hello": 1})
-        build = await self._server.ask({"buildInfo": 1})
-        count = await self._server.ask({"count": self._settings.collection})
-        replicated = hello.get("setName")
-        details = {
-            "server": "mongodb",
-            "server_version": build["version"],
-            "topology": "sharded"
-            if hello.get("msg") == "isdbgrid"
-            else f"replica set {replicated}"
-            if replicated
-            else "single",
-            "persistence": "disk",
-            "eviction_policy": "none: only what has expired is removed",
-            "documents": count["n"],
-            "max_value_bytes": self._settings.max_value_bytes,
-        }
-        return BackendHealth(healthy=True, backend_type="mongodb", latency_ms=latency_ms, details=details)
+        return await self._server.health()
 
     async def open(self) -> None:
         """Connect and create the collection with its TTL index.

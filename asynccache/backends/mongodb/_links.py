@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
-from asyncio import AbstractEventLoop, CancelledError
+from asyncio import AbstractEventLoop, BaseProtocol, CancelledError
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from functools import partial
 from socket import socket
 from traceback import walk_tb
 from typing import Any, Final
 
+from pymongo import timeout as within
+
+from asynccache._engine.loopend import before_loop_ends
 from asynccache._engine.perloop import PerLoop
 from asynccache.backends.mongodb._settings import Settings
 from asynccache.errors import ConfigurationError
@@ -51,11 +53,7 @@ class Link:
             client = self._settings.client
         else:
             client = make()
-            self._keeper = _kept_open(client)
-            # An async generator that was begun is closed when its loop shuts down: that closes clients which
-            # nobody closes. Its first step does not wait, so it needs no task.
-            with suppress(StopIteration):
-                self._keeper.asend(None).send(None)
+            self._keeper = before_loop_ends(partial(_close, client))
         # The server's own default asks a majority, which a cache need not wait for.
         self.write_concern = client.write_concern.document or {"w": 1}
         self.database = client[self._settings.database]
@@ -72,24 +70,28 @@ class Link:
             await keeper.aclose()
 
 
-async def _kept_open(client: Any) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        for _ in range(2):
-            # It begins by telling the server, which may be frozen; a second time it has nothing to tell.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSING_SECONDS):
-                    await client.close()
-                    break
+async def _close(client: Any) -> None:
+    # It begins by telling the server, which may be frozen. Cancelled, it would leave connections behind.
+    with within(_CLOSING_SECONDS):
+        await client.close()
 
 
 def _close_orphans(cancelled: CancelledError) -> None:
-    """Close the socket that PyMongo forgets where it is cancelled while it connects."""
+    """Close what PyMongo 4.20 forgets where it is cancelled while it connects.
+
+    Until the connection has its place in the pool, nothing but the driver's frames knows the socket, and then
+    a pair of transport and protocol, which the event loop would keep open for ever.
+    """
     for frame, _ in walk_tb(cancelled.__traceback__):
         for value in frame.f_locals.values():
             if isinstance(value, socket):
                 value.close()
+                continue
+            match getattr(value, "conn", None):
+                case (transport, BaseProtocol()):
+                    transport.abort()
+                case _:
+                    pass
 
 
 class Links:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from itertools import count
+from itertools import count as counting
 from typing import Any, Final
 
 from pymongo import timeout as within
 from pymongo.errors import DuplicateKeyError
 
+from asynccache._engine.clock import stopwatch
 from asynccache.backends.mongodb._commands import Commands, Update
 from asynccache.backends.mongodb._failures import FAILURES, failure, lost_races
 from asynccache.backends.mongodb._indexes import prepare
 from asynccache.backends.mongodb._links import Link, Links
 from asynccache.backends.mongodb._settings import Settings
 from asynccache.errors import BackendError, BackendTimeoutError, BackendUnavailableError
+from asynccache.protocols import BackendHealth
 
 __all__ = ["Server"]
 
@@ -66,7 +68,7 @@ class Server:
         if collection not in link.prepared:
             await self._prepare_in_passing(link, collection)
         command["writeConcern"] = link.write_concern
-        for tries in count(1):
+        for tries in counting(1):
             try:
                 return await link.send(dict(command))
             except DuplicateKeyError as error:
@@ -143,6 +145,25 @@ class Server:
                 raise
             except BackendError as error:
                 raise BackendUnavailableError(f"cannot open: {error}", backend="mongodb") from error
+
+    async def health(self) -> BackendHealth:
+        """Measure how long a sign of life takes, and ask what the server is."""
+        started = stopwatch()
+        await self.ask({"ping": 1})
+        latency_ms = (stopwatch() - started) * 1000
+        hello = await self.ask({"hello": 1})
+        build = await self.ask({"buildInfo": 1})
+        count = await self.ask({"count": self._collection})
+        topology = "sharded" if hello.get("msg") == "isdbgrid" else hello.get("setName", "single server")
+        details = {
+            "server": "mongodb",
+            "server_version": build["version"],
+            "topology": topology,
+            "persistence": "disk",
+            "eviction_policy": "none: only what has expired is removed",
+            "documents": count["n"],
+        }
+        return BackendHealth(healthy=True, backend_type="mongodb", latency_ms=latency_ms, details=details)
 
     async def aclose(self) -> None:
         """Close the loop's client."""

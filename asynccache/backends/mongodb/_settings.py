@@ -94,7 +94,9 @@ def _from_url(url: str, given: dict[str, Any]) -> Settings:
     own, drivers = _split_query(query, given)
     names = _check_driver_options(drivers)
     parsed = _parse(scheme, rest, drivers)
-    database = own.pop("database", None) or parsed["database"] or "asynccache"
+    if parsed["collection"]:
+        raise ConfigurationError("a MongoDB URL takes the collection as an option: ?collection=name")
+    database = own.pop("database", parsed["database"] or "asynccache")
     timeout = own.pop("timeout", 1.0)
     connect_timeout = own.pop("connect_timeout", 1.0)
     defaults: dict[str, Any] = {
