@@ -11,8 +11,7 @@ import pytest_asyncio
 from aiobotocore.session import get_session
 
 from asynccache import Cache, CacheConfig
-from asynccache._engine.clock import Clock, stopwatch
-from asynccache._engine.guard import Guard
+from asynccache._engine.clock import Clock
 from asynccache.backends import register_scheme
 from asynccache.config import GuardConfig
 from asynccache.errors import (
@@ -24,7 +23,7 @@ from asynccache.errors import (
 from asynccache.protocols import CacheBackendProtocol
 from asynccache.testing import FakeClock
 from examples.custom_dynamodb_backend.backend import MAX_VALUE, DynamoDBBackend
-from tests.conformance.store_suites import PATIENT, Bare, OnCache, Wrapped
+from tests.conformance.store_suites import PATIENT, Bare, OnCache
 from tests.servers.process import ServerProcess
 from tests.servers.proxy import Proxy
 
@@ -46,12 +45,8 @@ class OnDynamoDB:
 class TestDynamoDBBackend(OnDynamoDB, Bare): ...
 
 
-class TestDynamoDBBackendWrapped(OnDynamoDB, Wrapped):
-    def as_used(self, backend: CacheBackendProtocol) -> CacheBackendProtocol:
-        return Guard(backend, stopwatch, timeout=PATIENT)  # it has no bulk forms to batch into
-
-
-class TestCacheOnDynamoDB(OnDynamoDB, OnCache): ...
+class TestCacheOnDynamoDB(OnDynamoDB, OnCache):
+    """Guarded, too: without bulk forms there is nothing else to be wrapped in."""
 
 
 @pytest_asyncio.fixture

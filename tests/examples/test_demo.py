@@ -74,7 +74,7 @@ def told(url: str, folder: Path) -> str:
 
 def plot(story: str) -> list[str]:
     """Return the story without what no two runs share: numbers, and who came first in a crowd."""
-    told_apart = re.sub(r"(?m)^(.{28}\d+ x .{33} \d{3}) .*$", r"\1", story)
+    told_apart = re.sub(r"(?m)^(.{28}(?=\d+ x ).{34}\d{3}) .*$", r"\1", story)
     without_numbers = re.sub(r"\d[\d.,]*", "N", told_apart)
     return [" ".join(step.split()) for step in without_numbers.split("\n\n")]
 
