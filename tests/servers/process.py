@@ -154,6 +154,8 @@ class ServerProcess:
     def freeze(self) -> None:
         """Stop it in its tracks (SIGSTOP): connections stay, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
+        if hasattr(os, "waitid"):  # its threads go on for a moment, and answer
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let it go on."""

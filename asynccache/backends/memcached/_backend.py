@@ -29,6 +29,8 @@ __all__ = ["MemcachedBackend"]
 
 _ROOM: Final = 1024
 """Bytes of an item that are not the value's: its name, the server's own and our head."""
+_KEY_ROOM: Final = 256
+"""How many of them a full key may take; a longer one takes from the value's."""
 
 
 class MemcachedBackend:
@@ -310,4 +312,4 @@ class MemcachedBackend:
                 raise told(lost, key) from lost
         size, room = len(value), lane.item_size - _ROOM
         limit = self._max_value_bytes
-        return size + len(owner) <= room and (limit is None or size <= limit)
+        return size + max(len(owner) - _KEY_ROOM, 0) <= room and (limit is None or size <= limit)

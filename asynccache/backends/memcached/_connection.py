@@ -165,7 +165,7 @@ class Connection(Protocol):
                     break
                 due.popleft().settle()
         except GarbledError as garbled:
-            lost = LostError(f"the server's answer makes no sense: {garbled}")
+            lost = LostError(f"the connection was given up: {garbled}")
             lost.__cause__ = garbled
             self.abort(lost)
             return

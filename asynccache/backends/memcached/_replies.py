@@ -125,7 +125,7 @@ class Lines(Reply):
             line = data[start:end]
             if line.startswith((b"ERROR", b"CLIENT_ERROR")):
                 # The server may not have understood that a value follows, and would now do what it says.
-                raise GarbledError(f"the server did not understand: {line[:80]!r}")
+                raise GarbledError(f"the server answered {line[:80].decode('utf-8', 'replace')!r}")
             self.lines.append(line)
             start = end + 2
             if len(self.lines) == self.count:

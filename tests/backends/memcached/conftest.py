@@ -1,4 +1,4 @@
-"""Stores on servers of the run, directly and through a proxy that misbehaves; names that no other test uses."""
+"""Stores on the run's server, directly and through a proxy that misbehaves; keys that no other test uses."""
 
 from __future__ import annotations
 

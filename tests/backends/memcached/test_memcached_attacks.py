@@ -1,4 +1,4 @@
-"""The eight attacks that succeed on aiomcache 0.8.2's client, against ours: right answers, and nobody is lost."""
+"""The eight attacks that succeed on aiomcache 0.8.2, against ours: right answers, and nobody is lost."""
 
 from __future__ import annotations
 
@@ -139,7 +139,19 @@ async def test_6_no_waiter_is_lost_when_the_server_dies(
 @pytest.mark.parametrize("many", [False, True], ids=["alone", "in bulk"])
 @pytest.mark.parametrize(
     "key",
-    ["é" * 126, "x" * 251, "", "a\r\nflush_all", "a b", "a\x00b", "a\n", "\x7f", "\u0085", "\u00a0", "a noreply"],
+    [
+        "é" * 126,
+        "x" * 251,
+        "",
+        "a\r\nflush_all",
+        "a b",
+        "a\x00b",
+        "a\n",
+        "\x7f",
+        "\u0085",
+        "\u00a0",
+        "a noreply",
+    ],
     ids=ascii,
 )
 async def test_7_a_key_smuggles_no_command(

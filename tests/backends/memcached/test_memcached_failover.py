@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from random import Random
-from typing import TypeVar
 
 import pytest
 import pytest_asyncio
 
 from asynccache import MemcachedBackend
+from asynccache.backends.memcached._connection import Connection
 from asynccache.backends.memcached._keys import AWAY_MARK, HOME_MARK
 from asynccache.backends.memcached._lane import Lane
+from asynccache.backends.memcached._server import Server
 from asynccache.errors import BackendError, BackendUnavailableError
 from tests.servers.memcached import MemcachedServer
 from tests.servers.process import ServerProcess
 from tests.servers.proxy import Proxy
 
-T = TypeVar("T")
 PATIENCE = 20.0
 
 
@@ -79,7 +80,7 @@ async def cluster(memcached_servers: tuple[MemcachedServer, ...]) -> AsyncIterat
         servers = memcached_servers[:2]
         proxies = [await stack.enter_async_context(Proxy(server.port)) for server in servers]
         cluster = Cluster(servers, proxies)
-        stack.push_async_callback(lambda: cluster.store.aclose())
+        stack.push_async_callback(cluster.store.aclose)
         yield cluster
 
 
@@ -209,6 +210,35 @@ async def test_what_was_kept_meanwhile_does_not_come_back_in_the_next_outage(
     assert await store.add(key, b"second outage") is True
 
 
+async def test_writes_wait_for_a_server_that_is_returning(cluster: Cluster, mark: str) -> None:
+    """What is written elsewhere while it is being told what it missed would be missed again; reads go on."""
+    store, key = cluster.store, cluster.key_at(0, mark)
+    cluster.cut(0)
+    await store.set(key, b"meanwhile")
+    server = cluster.lane.servers[0]
+    told, gate = server._on_return, asyncio.Event()
+
+    async def slowly(server: Server, connection: Connection) -> None:
+        await gate.wait()
+        await told(server, connection)
+
+    server._on_return = slowly
+    cluster.proxies[0].refuse = False
+    async with asyncio.timeout(PATIENCE):
+        while not server.returning:
+            assert await store.get(key) == b"meanwhile"
+        writes = [asyncio.ensure_future(call) for call in (store.delete(key), store.set_many({key: b"v"}))]
+        await asyncio.sleep(0.05)
+        assert not any(write.done() for write in writes)
+        assert await store.get(key) == b"meanwhile"
+        gate.set()
+        await asyncio.gather(*writes)
+
+    assert not server.down
+    assert await store.get(key) in {b"v", None}
+    assert not await cluster.there(0, key) or await store.get(key) == b"v"
+
+
 async def test_two_servers_leave_one_after_the_other(cluster: Cluster, mark: str) -> None:
     """Copies on a server that was itself out of reach when the first one returned."""
     store, key = cluster.store, cluster.key_at(0, mark)
@@ -294,7 +324,7 @@ async def test_a_swap_under_a_new_mark_is_refused(cluster: Cluster, mark: str) -
 
 
 async def test_what_is_kept_for_another_server_is_not_kept_for_long(cluster: Cluster, mark: str) -> None:
-    """The bound on what a process that died in an outage leaves behind: a minute, by the server's own clock."""
+    """The bound on what a process that died in an outage leaves behind: a minute by the server's clock."""
     key = cluster.key_at(0, mark)
     cluster.cut(0)
     await cluster.store.set(key, b"v")
@@ -330,25 +360,17 @@ async def test_histories_with_outages(cluster: Cluster, mark: str, seed: int) ->
             case 7:
                 cluster.proxies[draw.randrange(2)].reset()
             case 8:
-                token = await _unless_lost(store.acquire_lease(key, 10.0))
-                if token and await _unless_lost(store.fill(key, value, None, token)):
-                    allowed[key] = {value, None}
-                else:
-                    allowed[key] |= {value, None}
+                allowed[key] |= {value, None}
+                with contextlib.suppress(BackendError):  # a connection that broke at the wrong moment
+                    token = await store.acquire_lease(key, 10.0)
+                    if token and await store.fill(key, value, None, token):
+                        allowed[key] = {value, None}
             case _:
                 assert await store.get(key) in allowed[key], (step, key)
                 for name, found in (await store.get_many(keys)).items():
                     assert found in allowed[name], (step, name)
         if draw.random() < 0.1:
             await asyncio.sleep(0.02)
-
-
-async def _unless_lost(call: Awaitable[T]) -> T | None:
-    """Return what ``call`` does, or None where a connection broke at the wrong moment."""
-    try:
-        return await call
-    except BackendError:
-        return None
 
 
 async def test_killed_and_restarted_under_load(start_memcached: Callable[..., ServerProcess]) -> None:

@@ -106,7 +106,7 @@ def test_unknown_options_are_refused() -> None:
 def test_options_that_are_no_url() -> None:
     with pytest.raises(ConfigurationError, match="memcached://"):
         MemcachedBackend("redis://a")
-    with pytest.raises(ConfigurationError, match="must be an ssl.SSLContext"):
+    with pytest.raises(ConfigurationError, match="SSLContext"):
         MemcachedBackend("memcacheds://a", ssl=True)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="memcached://"):
         MemcachedBackend(None)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 from asyncio import Future
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, strategies as st
@@ -222,7 +223,7 @@ def read(reply: Reply, data: bytes, cuts: list[int]) -> bool:
     rest = b""
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     done = False
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         rest += data[start:end]
         if len(rest) < reply.need:
             continue
