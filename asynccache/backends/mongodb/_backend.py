@@ -164,7 +164,7 @@ class MongoDBBackend:
     async def delete_many(self, keys: Sequence[str]) -> builtins.set[str]:
         """Remove ``keys``; return those that were there.
 
-        MongoDB tells how many documents it removed, not which, so they are looked up first. Of two processes
+        MongoDB tells how many documents it removed, not which, so they are looked up first. Of two callers
         that remove a key at the same moment both may be told that it was there; with `delete` it is one.
         """
         wanted = {identity(key): key for key in map(check_key, keys)}
@@ -172,13 +172,11 @@ class MongoDBBackend:
         there: builtins.set[str] = set()
         for start in range(0, len(ids), _MOST_IDS):
             part = ids[start : start + _MOST_IDS]
-            documents = await self._find(self._commands.look_many, part)
+            documents = {found["_id"]: found for found in await self._find(self._commands.look_many, part)}
             if documents:
+                await self._server.carry_out(self._commands.delete_many(documents))
                 now = self._clock()
-                there.update(
-                    wanted[found["_id"]] for found in documents if is_live(found, wanted[found["_id"]], now)
-                )
-            await self._server.carry_out(self._commands.delete_many(part))
+                there.update(wanted[_id] for _id in documents if is_live(documents[_id], wanted[_id], now))
         return there
 
     async def exists(self, key: str) -> bool:

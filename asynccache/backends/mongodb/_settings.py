@@ -9,18 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
+from pymongo import AsyncMongoClient, MongoClient
+from pymongo.client_options import ClientOptions
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri, validate_options
+
 from asynccache._engine.arguments import check_count
 from asynccache._engine.urls import parse_size, query_options
-from asynccache.errors import ConfigurationError, MissingDependencyError
+from asynccache.errors import ConfigurationError
 from asynccache.policy import seconds
-
-try:
-    from pymongo import AsyncMongoClient, MongoClient
-    from pymongo.client_options import ClientOptions
-    from pymongo.errors import PyMongoError
-    from pymongo.uri_parser import parse_uri, validate_options
-except ImportError:  # pragma: no cover - the tests have it; `MissingDependencyError` has tests of its own
-    raise MissingDependencyError("pymongo", "mongodb") from None
 
 __all__ = ["MAX_VALUE_BYTES", "Settings"]
 
