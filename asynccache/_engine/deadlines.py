@@ -5,17 +5,20 @@ and the task is cancelled; one that does not end then is left behind, kept refer
 (drivers may take seconds to give up after a cancellation, or never do). The caller's own cancellation does
 not reach the task at all.
 
+Of something that lets a cancelled caller go at once, whatever becomes of the call, the task is not needed:
+the caller makes the call itself, and at the deadline is cancelled for as long as it takes to come back here.
+
 A call needs a slot. Waiting for one counts against its deadline.
 """
 
 from __future__ import annotations
 
 import sys
-from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle
+from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle, current_task, wait
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from asynccache._engine.raising import fail
 
@@ -31,19 +34,23 @@ if sys.version_info >= (3, 12):
 class Call:
     """One call: its name and key for messages, and where it stands."""
 
-    __slots__ = ("deadline", "future", "key", "name", "task", "ticket", "timeout")
+    __slots__ = ("deadline", "future", "key", "missed", "name", "task", "ticket", "timeout")
 
     def __init__(
-        self, name: str, key: str | None, future: Future[Any], deadline: float, timeout: float
+        self, name: str, key: str | None, future: Future[Any] | None, deadline: float, timeout: float
     ) -> None:
         self.name = name
         self.key = key
         self.future = future
+        """What the caller waits on; None if it makes the call itself."""
         self.deadline = deadline
         self.timeout = timeout
         self.ticket: int | None = None
         """What the judge gave it; None if nobody judges it."""
-        self.task: Task[None] | None = None
+        self.task: Task[Any] | None = None
+        """Where the call is made."""
+        self.missed: Exception | None = None
+        """What the caller raises because its deadline has passed, where it makes the call itself."""
 
 
 class Judge(Protocol):
@@ -71,6 +78,10 @@ class Judge(Protocol):
 
     def failed(self, call: Call, error: BaseException) -> BaseException:
         """Return what the caller of a call that raised ``error`` raises."""
+        ...
+
+    def left(self, call: Call) -> None:
+        """Take note that the caller of ``call`` left: nobody will know what came of it."""
         ...
 
     def succeeded(self, ticket: int) -> None:
@@ -104,42 +115,106 @@ class Deadlines:
         # One timer for all: calls are under way in the order of their deadlines, and nearly all end long
         # before. Setting up a timer for each would cost more than everything else here.
         self._timer: TimerHandle | None = None
+        self._idle: Future[None] | None = None
 
     async def run(self, name: str, key: str | None, work: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """Return the result of ``work(*args)``, or raise what the judge makes of its failure, in time."""
         loop = self.loop
         timeout = self._timeout
         deadline = loop.time() + timeout
-        call = Call(name, key, loop.create_future(), deadline, timeout)
-        waits = not self._free
-        if waits:
-            await self._take_slot(call)
-        else:
+        future: Future[Any] = loop.create_future()
+        call = Call(name, key, future, deadline, timeout)
+        if self._free:
             self._free -= 1
+            self._admit(call, waited=False)
+        else:
+            await self._take_slot(call)
+            self._admit(call, waited=True)
+        call.task = _start(self._perform(call, work, args), loop=loop)
+        return await future
+
+    async def run_here(
+        self, name: str, key: str | None, work: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Any:
+        """Do the same in the caller's own task, with work that lets a cancelled caller go at once."""
+        task = current_task()
+        if task is None:
+            return await self.run(name, key, work, *args)
+        timeout = self._timeout
+        call = Call(name, key, None, self.loop.time() + timeout, timeout)
+        if self._free:
+            self._free -= 1
+            self._admit(call, waited=False)
+        else:
+            await self._take_slot(call)
+            self._admit(call, waited=True)
+        call.task = task
+        cancelling = task.cancelling()
+        try:
+            result = await work(*args)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if call.missed is not None:
+                self._come_back(call, task, cancelling, error)
+            self._end(call)
+            if isinstance(error, CancelledError) and task.cancelling() > cancelling:
+                self._judge.left(call)
+                raise
+            raised = self._judge.failed(call, error)
+            if raised is error:
+                raise
+            raise raised  # noqa: B904 - the judge has given it its cause
+        if call.missed is not None:
+            self._come_back(call, task, cancelling, None)
+        self._end(call)
+        if call.ticket is not None:
+            self._judge.succeeded(call.ticket)
+        return result
+
+    def _come_back(
+        self, call: Call, task: Task[Any], cancelling: int, error: BaseException | None
+    ) -> NoReturn:
+        """Take back the cancellation by which `_miss` has ended ``call``; raise that it was too late."""
+        self.late.pop(call, None)
+        left = task.uncancel() > cancelling
+        if left and isinstance(error, CancelledError):
+            raise error  # its caller was cancelled besides
+        assert call.missed is not None  # noqa: S101 - asked by the callers
+        raise call.missed from None
+
+    def _admit(self, call: Call, *, waited: bool) -> None:
+        """Put ``call``, which has a slot, on the books."""
         call.ticket = self._judge.admit()
         if call.ticket is None:
             self._give_back()
             raise self._judge.refused(call)
         self.under_way[call] = None
-        if waits:  # its turn came out of order: it needs a timer of its own
-            loop.call_at(deadline, self._miss, call)
+        if waited:  # its turn came out of order: it needs a timer of its own
+            self.loop.call_at(call.deadline, self._miss, call)
         elif self._timer is None:
-            self._timer = loop.call_at(deadline, self._sweep)
-        call.task = _start(self._perform(call, work, args), loop=loop)
-        return await call.future
+            self._timer = self.loop.call_at(call.deadline, self._sweep)
 
     async def run_apart(self, timeout: float, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
         """Do the same with a deadline of its own, without a slot, and without asking the judge."""
         deadline = self.loop.time() + timeout
-        call = Call(name, None, self.loop.create_future(), deadline, timeout)
+        future: Future[Any] = self.loop.create_future()
+        call = Call(name, None, future, deadline, timeout)
         self.under_way[call] = None
         timer = self.loop.call_at(deadline, self._miss, call)
         call.task = _start(self._perform(call, work, ()), loop=self.loop)
         try:
-            return await call.future
+            return await future
         finally:
-            if call.future.done():  # else its caller left: the deadline stands
+            if future.done():  # else its caller left: the deadline stands
                 timer.cancel()
+
+    async def quiet(self, timeout: float) -> None:
+        """Wait until nothing is under way, at most ``timeout`` seconds."""
+        if self.under_way:
+            if self._idle is None or self._idle.done():
+                self._idle = self.loop.create_future()
+            await wait((self._idle,), timeout=timeout)
 
     def stop(self) -> None:
         """Cancel the timer; for when nothing is under way any more."""
@@ -154,13 +229,13 @@ class Deadlines:
             raise
         except BaseException as error:
             ours = call in self.late and isinstance(error, CancelledError)
-            if self._end(call):
+            if self._end(call) and call.future is not None:
                 fail((call.future,), self._judge.failed(call, error))
             if isinstance(error, CancelledError | KeyboardInterrupt | SystemExit) and not ours:
                 raise
         else:
             if self._end(call):
-                if not call.future.done():
+                if call.future is not None and not call.future.done():
                     call.future.set_result(result)
                 if (
                     call.ticket is not None
@@ -177,6 +252,8 @@ class Deadlines:
                 self._give_back()
             else:
                 self._free += 1
+        if self._idle is not None and not self.under_way and not self._idle.done():
+            self._idle.set_result(None)
         return True
 
     # -- deadlines --------------------------------------------------------------------------------------
@@ -201,11 +278,14 @@ class Deadlines:
             return
         self.late[call] = None
         error = self._judge.too_late(call)
-        if not call.future.done():
+        if call.future is None:
+            call.missed = error
+        elif not call.future.done():
             call.future.set_exception(error)
         if call.task is not None:
             call.task.cancel()
-            call.task.add_done_callback(lambda _: self.late.pop(call, None))  # if it never took a step
+            if call.future is not None:  # if it never took a step
+                call.task.add_done_callback(lambda _: self.late.pop(call, None))
         self.loop.call_later(call.timeout, self._look_again, call)
 
     def _look_again(self, call: Call) -> None:

@@ -2,7 +2,8 @@
 
 Every operation has a deadline (see `deadlines`), failures in a row open a circuit (see `breaker`), and
 exceptions are mapped to ours (see `failures`). A driver that ignores its cancellation is left behind:
-counted in `Guard.abandoned`, and the backend's ``drop_connection()``, if it has one, is called.
+counted in `Guard.abandoned`, and the backend's ``drop_connection()``, if it has one, is called. A backend
+that says ``owns_io = True`` is called in the caller's own task: a caller that is cancelled merely leaves.
 
 A removal that failed, or a set of which nobody knows whether it arrived, leaves an outdated value behind. It
 is owed (see `owed`): the key is absent for every reader of this guard until a delete has been replayed (see
@@ -11,7 +12,6 @@ is owed (see `owed`): the key is absent for every reader of this guard until a d
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ from asynccache._engine.judging import StoreJudge
 from asynccache._engine.owed import Owed
 from asynccache._engine.perloop import PerLoop
 from asynccache._engine.replaying import Replay
-from asynccache._engine.wrapping import Wrapper
+from asynccache._engine.wrapping import Wrapper, owns_its_io
 from asynccache.errors import BackendError, CacheError
 from asynccache.protocols import BackendHealth, CacheBackendProtocol, SupportsLifecycle, SupportsMany
 
@@ -44,11 +44,12 @@ _NOT_SENT: Final = (CircuitOpenError, NoSlotError)
 class _Lane:
     """What belongs to one event loop."""
 
-    __slots__ = ("calls", "replay")
+    __slots__ = ("calls", "replay", "run")
 
-    def __init__(self, calls: Deadlines, replay: Replay) -> None:
+    def __init__(self, calls: Deadlines, replay: Replay, *, here: bool) -> None:
         self.calls = calls
         self.replay = replay
+        self.run = calls.run_here if here else calls.run
 
 
 class Guard(Wrapper):
@@ -125,7 +126,7 @@ class Guard(Wrapper):
         owed = self._owed
         if owed.pending and self._is_owed(key):
             return None
-        value: bytes | None = await self._lane().calls.run("get", key, self._get, key)
+        value: bytes | None = await self._lane().run("get", key, self._get, key)
         # Looked at again: the removal may have failed while the value was on its way.
         return None if owed.pending and self._is_owed(key) else value
 
@@ -310,8 +311,7 @@ class Guard(Wrapper):
         """Stop replaying, let what is under way end or miss its deadline, then close the store."""
         lane = self._lane()
         lane.replay.stop()
-        if tasks := [call.task for call in lane.calls.under_way if call.task is not None]:
-            await asyncio.wait(tasks, timeout=self._timeout)
+        await lane.calls.quiet(self._timeout)
         try:
             if isinstance(self.backend, SupportsLifecycle):
                 await self._run_apart("aclose", self.backend.aclose)
@@ -319,7 +319,7 @@ class Guard(Wrapper):
             lane.calls.stop()
 
     def _run(self, name: str, key: str | None, work: _Work, *args: Any) -> Awaitable[Any]:
-        return self._lane().calls.run(name, key, work, *args)
+        return self._lane().run(name, key, work, *args)
 
     def _run_apart(self, name: str, work: _Work) -> Awaitable[Any]:
         return self._lane().calls.run_apart(self._lifecycle_timeout, name, work)
@@ -334,7 +334,8 @@ class Guard(Wrapper):
             hopeless=self._judge.hopeless,
             retry_seconds=self._retry_seconds,
         )
-        return _Lane(Deadlines(loop, self._timeout, self._max_concurrency, self._judge), replay)
+        calls = Deadlines(loop, self._timeout, self._max_concurrency, self._judge)
+        return _Lane(calls, replay, here=owns_its_io(self.backend))
 
     def _on_sign_of_life(self) -> None:
         """Tell a store that answers what it missed."""

@@ -88,6 +88,11 @@ class StoreJudge:
                     self._breaker.abstained(call.ticket, self._clock())
         return raised
 
+    def left(self, call: Call) -> None:
+        """Let the breaker know that this call tells nothing."""
+        if call.ticket is not None:
+            self._breaker.abstained(call.ticket, self._clock())
+
     def succeeded(self, ticket: int) -> None:
         """Close the circuit; a store that answers can be told what it missed."""
         if self._breaker.calm is None:

@@ -106,6 +106,20 @@ class TestQuietChaos(Suite):
         return ChaosBackend(memory(clock))
 
 
+class OwningChaos(ChaosBackend):
+    """Says that its callers may leave whenever they like."""
+
+    owns_io = True
+
+
+class TestBatchedGuardedOwner(Suite):
+    """A store that owns its input and output is called without a task in between."""
+
+    def make(self, clock: FakeClock) -> CacheBackendProtocol:
+        """Return the store."""
+        return Batched(patient(OwningChaos(memory(clock))))
+
+
 class TestThreeMethods(Suite):
     """Three methods make a store."""
 

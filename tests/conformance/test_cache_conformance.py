@@ -77,6 +77,20 @@ class TestRemote(Suite):
     """A store behind bytes, everything as it is by default."""
 
 
+class OwningChaos(ChaosBackend):
+    """Says that its callers may leave whenever they like."""
+
+    owns_io = True
+
+
+class TestRemoteOwner(Suite):
+    """A store that owns its input and output is called without a task in between."""
+
+    def make(self, clock: FakeClock) -> CacheBackendProtocol:
+        """Return the store."""
+        return OwningChaos(local(clock))
+
+
 class TestRemoteUnbatched(Suite):
     """Without batching."""
 

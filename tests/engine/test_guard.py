@@ -154,6 +154,31 @@ async def test_a_hanging_store_costs_one_deadline() -> None:
     assert (guard.timeouts, guard.abandoned) == (1, 0)
 
 
+async def test_a_store_that_owns_its_io_needs_no_task() -> None:
+    """The caller makes the call itself; deadlines, errors, the circuit and debts are the same."""
+
+    class Owning(Moody):
+        owns_io = True
+
+    guard, store, _ = guarded(Owning(), timeout=SOON, breaker_failures=2)
+    before = asyncio.all_tasks()
+    assert await guard.set("k", b"v")
+    assert await guard.get("k") == b"v"
+    assert asyncio.all_tasks() == before
+    store.hangs = True
+    for _ in range(2):
+        with pytest.raises(BackendTimeoutError, match="no answer within"):
+            await guard.delete("k")
+    with pytest.raises(CircuitOpenError):
+        await guard.get("other")
+    assert guard.owed == 1
+    assert (guard.timeouts, guard.abandoned) == (2, 0)
+    assert await guard.get("k") is None
+    store.hangs = False
+    store.release.set()
+    await guard.aclose()
+
+
 async def test_many_hanging_operations_all_miss_their_own_deadline() -> None:
     """One timer serves all: each operation ends at its deadline, not at somebody else's."""
     guard, store, _ = guarded(timeout=SOON, breaker_failures=100)
