@@ -290,16 +290,19 @@ class CacheMiddleware:
         scope["headers"] = rules.without_conditions(scope["headers"])
         self.repeating(scope)
         received = False
+        complete = asyncio.Event()
 
         async def receive() -> Any:
             nonlocal received
             if received:
-                await asyncio.get_running_loop().create_future()  # this client stays until the end
+                await complete.wait()  # this client stays until the end, which some streams wait for
+                return {"type": "http.disconnect"}
             received = True
             return {"type": "http.request", "body": b"", "more_body": False}
 
         async def nowhere(message: Any) -> None:
-            pass
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                complete.set()
 
         try:
             own = Exchange(self, scope, nowhere)

@@ -37,11 +37,8 @@ def _hopeless(handler: HTTPRouteHandler, policy: CachePolicy) -> str | None:
         value = "" if header.documentation_only else str(header.value).lower()
         if header.name.lower() == "cache-control" and ("private" in value or "no-store" in value):
             return f"its own Cache-Control is {header.value}"
-    plain = not handler.parsed_return_field.is_subclass_of(Response) and handler.http_methods <= {
-        "GET",
-        "HEAD",
-    }
-    if plain and handler.status_code not in policy.statuses:
+    data = not handler.parsed_return_field.is_subclass_of(Response)  # which has a status of its own
+    if data and handler.http_methods <= {"GET", "HEAD"} and handler.status_code not in policy.statuses:
         return f"status {handler.status_code} is not among the policy's statuses"
     if handler.parsed_return_field.is_subclass_of(ServerSentEvent):
         return "server-sent events are produced for each client"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from copy import copy
-from functools import cache, partial, wraps
+from functools import cache, wraps
 from typing import Any, cast
 
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import Empty
+from litestar.utils.helpers import unwrap_partial  # pyright: ignore[reportUnknownVariableType]  # of Litestar's
 
 from asynccache import CachePolicy
 from asynccache.http import Reply, current_exchange
@@ -97,6 +98,5 @@ def make_cached(handler: HTTPRouteHandler, policy: CachePolicy, key_builder: Key
 
 def _named(function: Any) -> Any:
     """Return what has the name by which Litestar knows a handler: it stays the same."""
-    while isinstance(function, partial):
-        function = function.func
-    return function if hasattr(function, "__qualname__") else function.__class__
+    plain = unwrap_partial(function)
+    return plain if hasattr(plain, "__qualname__") else plain.__class__

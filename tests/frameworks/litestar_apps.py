@@ -17,12 +17,23 @@ from litestar.middleware import DefineMiddleware
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 
+from asynccache import Cache, CacheConfig, InMemoryBackend
+from asynccache.testing import FakeClock
 from asynccache_litestar import CachePlugin
 
 if TYPE_CHECKING:
     from tests.frameworks.framework_apps import Page, Shop
 
-__all__ = ["by_cache_option", "by_controller", "by_handler", "by_router", "in_a_thread"]
+__all__ = ["application", "by_cache_option", "by_controller", "by_handler", "by_router", "in_a_thread"]
+
+
+def application(*handlers: Any, cache: CacheConfig | Cache | None = None, **options: Any) -> Litestar:
+    """Return an application with the plugin; without ``cache`` on a cache in memory."""
+    if cache is None:
+        clock = FakeClock()
+        cache = CacheConfig(clock=clock, backend=InMemoryBackend(clock=clock))
+    plugins = [CachePlugin(cache), *options.pop("plugins", ())]
+    return Litestar(handlers, plugins=plugins, logging_config=None, **options)
 
 
 def _asynchronous(page: Page) -> Callable[..., Any]:
@@ -60,7 +71,7 @@ def _guards(shop: Shop) -> list[Any]:
 
 
 class _Raising:
-    """Raises what a handler or guard has raised once it is answered, as Starlette does and Litestar does not."""
+    """Raises what a handler or guard has raised once it is answered: as Starlette does, not Litestar."""
 
     def __init__(self, app: Litestar) -> None:
         self.app = app
@@ -149,7 +160,7 @@ def _by_path(shop: Shop) -> Iterable[tuple[str, list[Page]]]:
 
 def _shared_opt(pages: Sequence[Page]) -> dict[str, Any]:
     """Return the ``opt`` of what GET has a policy for; handlers of other methods inherit it."""
-    return next((opt for page in pages if (opt := _opt(page))), {})
+    return next((_opt(page) for page in pages if page.policy is not None), _opt(pages[0]))
 
 
 def _method(page: Page) -> Callable[..., Any]:

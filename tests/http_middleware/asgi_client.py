@@ -109,6 +109,8 @@ class Ongoing:
             await self._watch(kept)
         self.messages.append(kept)
         self._arrived.set()
+        if kept["type"] == "http.response.body" and not kept.get("more_body", False):
+            self.disconnect()  # as servers say it: streams of some frameworks end by it
 
     def disconnect(self) -> None:
         """Tell the application that the client is gone."""
