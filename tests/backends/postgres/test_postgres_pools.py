@@ -41,6 +41,9 @@ async def test_closing_the_store_leaves_the_pool_open(pool: Pool) -> None:
     assert await pool.fetchval("SELECT 1") == 1
     assert await backend.get("k") == b"v"
     assert "a pool of the user's own" in repr(backend)
+    details = (await backend.health()).details
+    assert details["connections"] == pool.get_size()
+    assert details["idle_connections"] <= pool.get_size()
 
 
 async def test_a_pool_with_ways_of_its_own(postgres_server: PostgresServer) -> None:
@@ -138,6 +141,16 @@ async def test_a_pool_that_is_closed_is_an_unavailable_store(postgres_server: Po
     await pool.close()
     with pytest.raises(BackendUnavailableError, match="closed"):
         await backend.get("k")
+
+
+async def test_a_table_that_cannot_be_made_leaves_the_pool_whole(pool: Pool) -> None:
+    name = table()
+    await pool.execute(f"CREATE VIEW {name} AS SELECT 1")
+    backend = PostgresBackend(pool, table=name, timeout=LONG)
+    for _ in range(5):
+        with pytest.raises(BackendUnavailableError, match="not a table of asynccache"):
+            await backend.get("k")
+    assert await asyncio.gather(*(pool.fetchval("SELECT 1") for _ in range(5))) == [1] * 5
 
 
 async def test_a_pool_of_another_loop_is_refused_clearly(pool: Pool) -> None:

@@ -79,6 +79,8 @@ def test_what_is_no_url_and_no_pool_is_refused() -> None:
             PostgresBackend(server)
     with pytest.raises(ConfigurationError, match="begins with postgresql://"):
         PostgresBackend("mysql://db")
+    with pytest.raises(ConfigurationError, match="no #fragment"):
+        PostgresBackend(f"{URL}#x")
 
 
 def test_an_option_in_a_url_for_the_constructor_is_refused_and_says_where_it_is_read() -> None:
