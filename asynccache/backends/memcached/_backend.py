@@ -14,7 +14,6 @@ from asynccache._engine.perloop import PerLoop
 from asynccache.backends.memcached import _changes as changes
 from asynccache.backends.memcached._bulk import Bulk
 from asynccache.backends.memcached._connection import LostError
-from asynccache.backends.memcached._examining import examine
 from asynccache.backends.memcached._keys import locate
 from asynccache.backends.memcached._lane import Lane
 from asynccache.backends.memcached._location import Options, parse, url_options
@@ -285,7 +284,7 @@ class MemcachedBackend:
 
     async def health(self) -> BackendHealth:
         """Describe the servers; healthy if at least one of them answers."""
-        return await examine(self._lane().servers)
+        return await self._lane().health()
 
     async def open(self) -> None:
         """Connect to all servers.

@@ -8,10 +8,12 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from asynccache.backends.memcached._connection import Connection, LostError
+from asynccache.backends.memcached._examining import examine
 from asynccache.backends.memcached._location import Location, Options
 from asynccache.backends.memcached._ring import Ring
 from asynccache.backends.memcached._server import Server
 from asynccache.backends.memcached._shelves import Shelf
+from asynccache.protocols import BackendHealth
 
 __all__ = ["Lane"]
 
@@ -55,6 +57,9 @@ class Lane:
         """
         if not self.several:
             return self._only if self._only.server.ready() else None
+        home = self.servers[self._ring.home(name)]
+        if not home.down:
+            return home.home if home.ready() else None
         skipped: list[Server] = []
         for place in self._ring.order(name):
             server = self.servers[place]
@@ -65,13 +70,11 @@ class Lane:
                 skipped.append(server)
             elif not server.ready():
                 return None
-            elif skipped:
+            else:
                 if writes:
                     for other in skipped:
                         other.outdated = True
                 return server.away
-            else:
-                return server.home
         return None
 
     async def reach(self, name: bytes, *, writes: bool) -> Shelf:
@@ -155,6 +158,11 @@ class Lane:
         failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         if len(failed) == len(outcomes):
             raise failed[0]
+
+    async def health(self) -> BackendHealth:
+        """Ask the servers what they say of themselves."""
+        await self._begin()
+        return await examine(self.servers)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -85,7 +85,7 @@ class Values(Reply):
             if not (4 <= len(words) <= 5 and words[2].isdigit() and words[3].isdigit()):
                 raise GarbledError("a malformed VALUE")
             _, name, flags, size, *unique = words
-            if name not in self.asked or name in self.found:
+            if not name or name not in self.asked or name in self.found:
                 raise GarbledError("a value that was not asked for")
             length = int(size)
             if length > _LARGEST_VALUE:

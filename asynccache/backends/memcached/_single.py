@@ -7,6 +7,7 @@ shelf it was given is the one that keeps the key.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Final, TypeVar
 
 from asynccache._engine.clock import Clock, wall_clock
@@ -129,10 +130,12 @@ class Single:
         """Store ``record`` in the place of ``version`` only."""
         mark = await _marked(shelf)
         now = self._clock()
-        made, _, rest = version.partition(" ")
-        unique, _, expires = rest.partition(" ")
-        if made != shelf.connection.name or not unique.isdecimal() or not now < float(expires):
-            return False
+        match version.split(" "):
+            case [made, unique, expires] if version.isascii() and unique.isdecimal():
+                if made != shelf.connection.name or not now < _moment(expires):
+                    return False
+            case _:
+                return False
         store = requests.store(
             name,
             record,
@@ -201,6 +204,14 @@ class Single:
         if not requests.stored(await connection.line(request)):
             raise MovedError
         return answer
+
+
+def _moment(text: str) -> float:
+    """Return the time that ``text`` says; one that was is as good as any other for what is no time."""
+    try:
+        return float(text)
+    except ValueError:
+        return -inf
 
 
 async def _marked(shelf: Shelf) -> bytes:

@@ -131,9 +131,30 @@ async def test_a_version_means_nothing_after_a_restart(start_memcached: Callable
     await store.aclose()
 
 
-@pytest.mark.parametrize("version", ["", "1", "a b c", "x 1 inf", " ", "1 1 1 1"])
+@pytest.mark.parametrize(
+    "version",
+    [
+        "",
+        "1",
+        "a b c",
+        " ",
+        "other {number} {expiry}",
+        "{connection} 0 {expiry}",
+        "{connection} {number}",
+        "{connection} {number} never",
+        "{connection} {number} nan",
+        "{connection} {number} {expiry} ",
+        "{connection} \u0661 {expiry}",
+        "{connection} 1\r\nflush_all {expiry}",
+    ],
+    ids=ascii,
+)
 async def test_invented_versions(store: MemcachedBackend, mark: str, version: str) -> None:
     await store.set(mark + "k", b"v")
+    held = await store.get_versioned(mark + "k")
+    assert held is not None
+    connection, number, expiry = held[1].split(" ")
+    version = version.format(connection=connection, number=number, expiry=expiry)
     assert await store.compare_and_swap(mark + "k", b"w", None, version) is False
     assert await store.get(mark + "k") == b"v"
 
@@ -160,6 +181,18 @@ async def test_health(memcached_server: MemcachedServer, mark: str) -> None:
     assert 0 <= up["hit_ratio"] <= 1
     assert health.details["servers"][dead]["reachable"] is False
     assert dead in health.details["servers"][dead]["error"]
+
+
+async def test_asking_for_health_first(memcached_server: MemcachedServer) -> None:
+    """What it connects is closed like everything else."""
+    before = await memcached_server.connections()
+    store = MemcachedBackend(memcached_server.url)
+    assert (await store.health()).healthy is True
+    assert await memcached_server.connections() == before + 1
+    connection = store._lane().servers[0].connection
+    await store.aclose()
+    assert connection is not None
+    assert connection.closed.done()
 
 
 async def test_tls(start_memcached: Callable[..., ServerProcess], tmp_path: Path) -> None:

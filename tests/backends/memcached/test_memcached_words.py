@@ -279,6 +279,7 @@ def test_lines_and_statistics_arrive_in_any_pieces(future: Future[None], cuts: l
     [
         b"VALUE other 0 1\r\nx\r\nEND\r\n",  # another key
         b"VALUE k 0 1\r\nx\r\nVALUE k 0 1\r\ny\r\nEND\r\n",  # twice
+        b"VALUE  0 1\r\nx\r\nEND\r\n",  # no key
         b"VALUE k 0 1\r\nxyz",  # longer than it says
         b"VALUE k 0 +1\r\nx\r\nEND\r\n",  # what Python's int would take
         b"VALUE k 0 1_0\r\n0123456789\r\nEND\r\n",
@@ -298,7 +299,7 @@ def test_lines_and_statistics_arrive_in_any_pieces(future: Future[None], cuts: l
 def test_nonsense_is_refused(future: Future[None], answer: bytes) -> None:
     """What is not the answer is never guessed at."""
     with pytest.raises(GarbledError):
-        Values(future, (b"k",)).read(answer, 0)
+        Values(future, (b"k", b"")).read(answer, 0)
 
 
 @pytest.mark.parametrize("answer", [b"ERROR\r\n", b"CLIENT_ERROR bad data chunk\r\n", b"x" * 5000])
