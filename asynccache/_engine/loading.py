@@ -38,11 +38,11 @@ _NEVER: Final = inf
 
 logger = logging.getLogger("asynccache")
 
-_POLL_FIRST: Final = 0.005
-_POLL_LAST: Final = 0.1
-"""Seconds between two looks at what another process is computing, at least and at most."""
-_POLL_SHARE: Final = 0.2
-"""How much longer than necessary a waiter waits at most, as a share."""
+_SHORTEST_PAUSE: Final = 0.005
+_USUAL_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.1
+"""Seconds between two looks at what another process is computing."""
+_POLLS_FOR_A_WRITE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,13 @@ class _Outcome:
         self.taken = False
 
 
+def pause_after(waited: float) -> float:
+    """Return the most seconds to pause before another look, after ``waited`` seconds."""
+    return min(max(_SHORTEST_PAUSE, min(waited / 5, _USUAL_PAUSE), waited / 50), _LONGEST_PAUSE)
+
+
 class _Patience:
-    """How to wait for another process: the longer, the less often it is asked for.
+    """How to wait for another process: at most 20 ms too long, but what takes seconds may take 2 % more.
 
     Args:
         most: Seconds after which to wait no longer.
@@ -98,14 +103,13 @@ class _Patience:
         return stopwatch() - self._started > self._most
 
     def allows_a_write(self) -> bool:
-        """Return True every other time: reading is cheap, trying to take a lease is a write."""
+        """Return True every few times: reading is cheap, trying to take a lease is a write."""
         self._polls += 1
-        return self._polls % 2 == 0
+        return self._polls % _POLLS_FOR_A_WRITE == 0
 
     async def pause(self) -> None:
-        """Wait for a random time, at most a fifth of what was waited so far."""
-        share = (stopwatch() - self._started) * _POLL_SHARE
-        await asyncio.sleep(min(max(share, _POLL_FIRST), _POLL_LAST) * random.uniform(0.5, 1.0))
+        """Wait for a random time that suits how long it has been."""
+        await asyncio.sleep(pause_after(stopwatch() - self._started) * random.uniform(0.5, 1.0))
 
 
 class Loader:
