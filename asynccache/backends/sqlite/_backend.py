@@ -232,12 +232,12 @@ class SQLiteBackend:
 
         What is there at the call is gone when it returns. Others write in between: it is many transactions.
         """
-        start: bytes | None = check_key(prefix, "prefix").encode()
-        assert start is not None  # noqa: S101 - for type checkers
+        start = check_key(prefix, "prefix").encode()
         end = start[:-1] + bytes((start[-1] + 1,))  # UTF-8 has no byte 255
         await self._do(Writer.void_range, "clear", prefix, start, end)
-        while start is not None:
-            start = await self._do(Writer.clear_some, "clear", prefix, start, end)
+        position: bytes | None = start
+        while position is not None:
+            position = await self._do(Writer.clear_some, "clear", prefix, position, end)
 
     # -- leases ----------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ _log: Final = logging.getLogger("asynccache")
 Identity = tuple[int, int]
 """Device and inode: what tells a file from another one of the same name."""
 
+_MOST_ATTEMPTS: Final = 10
 _RETRY_SECONDS: Final = 0.005
 _STATEMENTS: Final = 256
 _CACHE_KIB: Final = 16 * 1024
@@ -78,10 +79,10 @@ class CacheFile:
 
         Raises:
             ConfigurationError: what is there is not ours, or was written by a newer version.
-            BackendUnavailableError: its folder does not exist.
+            BackendUnavailableError: its folder does not exist, or somebody replaces it again and again.
             sqlite3.Error: it cannot be opened or written, or is locked.
         """
-        while True:
+        for _ in range(_MOST_ATTEMPTS):
             before = self.identity()
             if before is None:
                 self._create()
@@ -91,6 +92,7 @@ class CacheFile:
             if before is not None and before == self.identity():
                 return connection, before
             connection.close()  # it was new, or has been replaced meanwhile
+        raise BackendUnavailableError(f"{self.path} does not stay as it is", backend="sqlite")
 
     def _create(self) -> None:
         """Make an empty file that nobody else can read; SQLite gives its other files the same mode."""
