@@ -4,6 +4,9 @@ Each is started when first asked for. `redis_server` may come from the environme
 are made of this machine's `redis-server`.
 """
 
+# redis-py is typed in part:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import contextlib

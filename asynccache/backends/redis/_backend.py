@@ -36,7 +36,7 @@ _SET_BYTES: Final = 2**18
 
 
 class RedisBackend:
-    """A store in Redis 6 or newer, or Valkey: shared by processes and machines.
+    """A store in Redis or Valkey: shared by processes and machines.
 
     Keys are stored as they are. Expiry is the server's, to the millisecond. Clearing looks at all keys of the
     server, a few thousand at a time. It can be used from several event loops, each with its own connections.

@@ -89,13 +89,14 @@ class ClusterLink(Link):
     async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         await self._ready()
         calls = [PipelineCommand(place, *command) for place, command in enumerate(commands)]
-        by_node: dict[Any, list[PipelineCommand]] = {}
+        by_node: dict[str, tuple[Any, list[PipelineCommand]]] = {}
         for call, command in zip(calls, commands, strict=True):
             try:
-                by_node.setdefault(self._node(command), []).append(call)
+                node = self._node(command)
+                by_node.setdefault(node.name, (node, []))[1].append(call)
             except SlotNotCoveredError as exc:
                 call.result = exc
-        await asyncio.gather(*(self._send(node, sent) for node, sent in by_node.items()))
+        await asyncio.gather(*(self._send(node, sent) for node, sent in by_node.values()))
         for call, command in zip(calls, commands, strict=True):
             if isinstance(call.result, _ELSEWHERE):
                 try:
@@ -145,12 +146,13 @@ class ClusterLink(Link):
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _ask(self, command: Command, exc: AskError) -> Any:
-        node: Any = self._client.get_node(exc.host, exc.port)
+        to: Any = exc
+        node: Any = self._client.get_node(to.host, to.port)
         if isinstance(exc, MovedError):
             self._look_again()
         if node is None:  # it joined after we looked
             await asyncio.shield(self._look_again())
-            node = self._client.get_node(exc.host, exc.port)
+            node = self._client.get_node(to.host, to.port)
         if node is None:
             raise ClusterDownError("redirected to a server that is not in the cluster")
         if isinstance(exc, MovedError):
@@ -170,7 +172,8 @@ class ClusterLink(Link):
 
     async def _ready(self) -> None:
         """Wait until the client knows the layout."""
-        if self._client.get_default_node() is not None:
+        known: Any = self._client.get_default_node()
+        if known is not None:
             return
         starting = self._starting
         if starting is None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from inspect import signature
 from typing import Any, Final
 
+import redis
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 from asynccache.backends.redis._cluster import ClusterLink
@@ -17,15 +19,36 @@ from asynccache.backends.redis._link import Link, SingleLink
 from asynccache.backends.redis._sentinel import master_of
 from asynccache.backends.redis._settings import Settings
 from asynccache.backends.redis._target import Target
+from asynccache.errors import ConfigurationError
 
-__all__ = ["adopt", "connect"]
+__all__ = ["adopt", "check_driver", "connect"]
 
+_SAFE: Final = (8, 1)
+
+_CONNECTION: Final[Any] = AbstractConnection
 _QUIET: Final[dict[str, Any]] = (
     {"driver_info": None}
-    if "driver_info" in signature(AbstractConnection.__init__).parameters
+    if "driver_info" in signature(_CONNECTION.__init__).parameters
     else {"lib_name": None, "lib_version": None}  # before redis-py 7.2
 )
 """What a cancelled call has cost, a connection, is replaced without a round trip: no name, below no HELLO."""
+
+
+def check_driver(where: Target | Redis | RedisCluster, version: str = redis.__version__) -> None:
+    """Raise `ConfigurationError` if this redis-py is not safe for ``where``.
+
+    Cancelled calls cost older ones connections of a cluster for good, and 5.0 mixed up a sentinel's replies.
+    """
+    several = where.kind in {"sentinel", "cluster"} if isinstance(where, Target) else _is_several(where)
+    if several and tuple(map(int, version.split(".")[:2])) < _SAFE:
+        raise ConfigurationError(
+            f"clusters and sentinels need redis-py 8.1 or newer, and this is {version}: "
+            "after cancelled calls older ones have no connections left, or others' replies"
+        )
+
+
+def _is_several(client: Redis | RedisCluster) -> bool:
+    return isinstance(client, RedisCluster) or isinstance(client.connection_pool, SentinelConnectionPool)
 
 
 def connect(target: Target, settings: Settings) -> Link:

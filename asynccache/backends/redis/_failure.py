@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -70,7 +70,7 @@ def failure(exc: BaseException, doing: str, key: str | None = None) -> BackendEr
 
 
 @contextmanager
-def mapped(doing: str, key: str | None = None) -> Iterator[None]:
+def mapped(doing: str, key: str | None = None) -> Generator[None]:
     """Raise `failure` instead of what the driver raises in the ``with`` block."""
     try:
         yield

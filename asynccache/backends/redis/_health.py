@@ -42,5 +42,5 @@ def _persistence(info: Mapping[str, Any], saving: Any) -> str:
         return "aof"
     if saving is None:
         return "unknown"
-    [when] = saving.values() if isinstance(saving, Mapping) else saving[1::2]
-    return "rdb" if when else "none"
+    when: Any = [*saving.values()] if isinstance(saving, dict) else saving[1::2]  # by RESP3, by RESP2
+    return "rdb" if any(when) else "none"

@@ -132,7 +132,7 @@ class SingleLink(Link):
         self, client: Redis, slots: int, patience: float, close: Callable[[], Awaitable[None]] | None = None
     ) -> None:
         super().__init__(slots, patience)
-        self._client = client
+        self._client: Any = client  # typed in part
         self._close = close
 
     def groups(self, keys: Sequence[bytes]) -> list[list[bytes]]:
@@ -149,18 +149,19 @@ class SingleLink(Link):
 
     async def listener(self) -> AbstractConnection:
         """Return a connection outside the pool."""
-        connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # the driver's
+        connection: AbstractConnection = self._client.connection_pool.make_connection()
         return connection
 
     def _call(self, *command: bytes | str | int) -> Awaitable[Any]:
-        reply: Awaitable[Any] = self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # as above
+        reply: Awaitable[Any] = self._client.execute_command(*command)
         return reply
 
     async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
         pipe = self._client.pipeline(transaction=False)
         for command in commands:
             pipe.execute_command(*command)
-        return await pipe.execute(raise_on_error=False)
+        replies: list[Any] = await pipe.execute(raise_on_error=False)
+        return replies
 
     async def _disconnect(self) -> None:
         if self._close is not None:

@@ -8,7 +8,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from asynccache._engine.loopend import before_loop_ends
 from asynccache._engine.perloop import PerLoop
-from asynccache.backends.redis._connect import adopt, connect
+from asynccache.backends.redis._connect import adopt, check_driver, connect
 from asynccache.backends.redis._link import Link
 from asynccache.backends.redis._settings import Settings
 from asynccache.backends.redis._target import Target
@@ -18,7 +18,12 @@ __all__ = ["links"]
 
 
 def links(where: Target | Redis | RedisCluster, settings: Settings) -> PerLoop[Link]:
-    """Return the links to ``where``."""
+    """Return the links to ``where``.
+
+    Raises:
+        ConfigurationError: the installed driver, or the client's configuration, will not do.
+    """
+    check_driver(where)
     if isinstance(where, Target):
         target = where
 

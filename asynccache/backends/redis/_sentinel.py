@@ -29,6 +29,7 @@ class Sentinels(Sentinel):
         Raises:
             MasterNotFoundError: none knows of one that is up.
         """
+        mine: Any = self
         asked = [asyncio.ensure_future(sentinel.sentinel_masters()) for sentinel in self.sentinels]
         try:
             for answer in asyncio.as_completed(asked):
@@ -37,7 +38,7 @@ class Sentinels(Sentinel):
                 except (RedisError, OSError):
                     continue
                 state = masters.get(service_name)
-                if state and self.check_master_state(state, service_name):
+                if state and mine.check_master_state(state, service_name):
                     return state["ip"], state["port"]
         finally:
             for task in asked:
@@ -47,15 +48,24 @@ class Sentinels(Sentinel):
             f"no sentinel of {len(asked)} knows a master of {service_name!r} that is up"
         )
 
+    async def aclose(self) -> None:
+        """Close the connections to the sentinels; before redis-py 7 there was no such method."""
+        for sentinel in self.sentinels:
+            await sentinel.aclose()
+
 
 class _MasterConnection(Checked, SentinelManagedConnection):
     """A connection to a server that says itself that it is the master: a sentinel's word may be outdated."""
 
+    host: str
+    port: int
+
     async def connect_to(self, address: tuple[str, int]) -> None:
         await super().connect_to(address)  # type: ignore[no-untyped-call]  # the driver's
+        mine: Any = self
         try:
-            await self.send_command("ROLE")
-            role = await self.read_response()
+            await mine.send_command("ROLE")
+            role = await mine.read_response()
         except ResponseError:  # not permitted: then writes will tell
             return
         if role[0] != b"master":
@@ -71,7 +81,7 @@ def master_of(target: Target, settings: Settings, common: dict[str, Any]) -> tup
     """Return a client of the service's master, and the sentinels' clients. No I/O happens yet."""
     timeouts = {name: common[name] for name in ("socket_timeout", "socket_connect_timeout")}
     tls = settings.ssl_options() if target.tls else {}
-    sentinels = Sentinels(  # type: ignore[no-untyped-call]  # the driver's
+    sentinels: Any = Sentinels(  # type: ignore[no-untyped-call]  # the driver's
         list(target.hosts),
         sentinel_kwargs={
             **timeouts,

@@ -1,5 +1,8 @@
 """What the server refuses, and what else is special about its answers."""
 
+# redis-py is typed in part:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import asyncio

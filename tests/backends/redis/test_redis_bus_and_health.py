@@ -1,5 +1,8 @@
 """What processes tell each other, and what the server says of itself."""
 
+# redis-py is typed in part:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import asyncio

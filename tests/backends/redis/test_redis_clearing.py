@@ -1,5 +1,8 @@
 """Clearing: what it removes, what it leaves, and what may not come back."""
 
+# redis-py is typed in part:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,8 @@
 """Masters that change, slots that move: the store follows, within the deadline of the guard."""
 
+# redis-py is typed in part:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,8 @@
 """TLS, users, sockets, sentinels, clusters, and clients of the user's own."""
 
+# redis-py is typed in part:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import asyncio

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from asynccache import RedisBackend
 from asynccache.backends import from_url
+from asynccache.backends.redis._connect import check_driver
 from asynccache.backends.redis._settings import Settings
 from asynccache.backends.redis._target import Target, read_target
 from asynccache.errors import ConfigurationError
@@ -158,6 +160,20 @@ def test_malformed_options_are_refused(options: dict[str, Any]) -> None:
 def test_only_a_url_or_a_client_will_do(where: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"a URL or a client of redis\.asyncio"):
         RedisBackend(where)
+
+
+@pytest.mark.parametrize("version", ["5.0.8", "6.4.0", "8.0.0"])
+def test_an_older_driver_will_do_for_a_single_server_only(version: str) -> None:
+    """What it does to a cancelled call elsewhere was measured: lost connections, a wrong answer."""
+    master: Any = Redis(connection_pool=SentinelConnectionPool("m", None))  # type: ignore[no-untyped-call]  # the driver's
+    cluster = RedisCluster(host="h")
+    for where in (read_target("redis+cluster://h"), read_target("redis+sentinel://h/m"), master, cluster):
+        check_driver(where, "8.1.0")
+        check_driver(where, "10.0.0b1")
+        with pytest.raises(ConfigurationError, match=r"8\.1 or newer"):
+            check_driver(where, version)
+    for where in (read_target("redis://h"), read_target("redis+unix:///s"), Redis()):
+        check_driver(where, version)
 
 
 def test_a_client_that_decodes_is_refused() -> None:
