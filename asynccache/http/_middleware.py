@@ -201,8 +201,8 @@ class CacheMiddleware:
             await self.cache.open()
             yield
         finally:
-            current.reset(token)
             await self.aclose()
+            current.reset(token)
 
     def around(self, app: ASGIApp) -> Self:
         """Return this middleware around another application, for frameworks that have one stack per route.
