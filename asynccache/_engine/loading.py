@@ -2,7 +2,8 @@
 
 The order of a computation is what makes it safe, so it is written down here: register the run (from now
 on an invalidation voids it), take the lease (other processes wait), look again (somebody may just have
-filled), read the tags' stamps, compute, let nobody join any more, and fill only if nothing was voided.
+filled; the tags' stamps are read with it), compute, let nobody join any more, and fill only if nothing was
+voided.
 
 What another process invalidates does not void the run, but the lease, or the stamps of the value: that shows
 when it is stored. Those who had joined may have come after the invalidation, so they begin again.
@@ -14,7 +15,7 @@ import asyncio
 import inspect
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
@@ -225,11 +226,13 @@ class Loader:
             lease = await store.acquire(job.key)
             patience = _Patience(store.access.lease_ttl)
             while True:
-                entry = await self._look_again(job, run, after)
+                read: dict[str, bytes] = {}
+                entry = await self._look_again(job, run, after, read)
                 if entry is not None:
                     return _Outcome(entry, outdated=run.joined)
                 if not lease.held_by_other or patience.is_over():
-                    return await self._produce(job, run, lease)
+                    looked = after != _NEVER and store.local is None
+                    return await self._produce(job, run, lease, read if looked else None)
                 if patience.allows_a_write():
                     lease = await store.acquire(job.key)
                     if not lease.held_by_other:
@@ -246,12 +249,12 @@ class Loader:
         if self._running.get(run.key) is run:
             del self._running[run.key]
 
-    async def _look_again(self, job: Job, run: Run, after: float) -> Entry | None:
-        """Return what somebody else has stored meanwhile, if that will do."""
+    async def _look_again(self, job: Job, run: Run, after: float, read: dict[str, bytes]) -> Entry | None:
+        """Return what somebody else has stored meanwhile, if that will do; ``read`` takes what was read."""
         if after == _NEVER:
             return None
         run.joined = False  # what is read from now on is good enough for those who came before
-        entry = await self.store.find(job.key, job.tags)
+        entry = await self.store.find(job.key, job.tags, None, read)
         if entry is None or not self._is_news(entry, after):
             return None
         return None if self.coder.value_of(entry, job.type) is MISSING else entry
@@ -260,9 +263,9 @@ class Loader:
         newer = after == _ANY or entry.created > after
         return newer and judge(entry, self.store.clock()) is Freshness.FRESH
 
-    async def _produce(self, job: Job, run: Run, lease: Lease) -> _Outcome:
+    async def _produce(self, job: Job, run: Run, lease: Lease, read: Mapping[str, bytes] | None) -> _Outcome:
         store = self.store
-        stamps = await store.stamps(job.tags)
+        stamps = await store.stamps(job.tags, read)
         started = stopwatch()
         try:
             value: Any = await awaitable(job.load())

@@ -72,10 +72,16 @@ class Stamping:
 
     # -- for new entries ----------------------------------------------------------------------------
 
-    async def for_entry(self, tags: Iterable[str]) -> tuple[Stamp, ...] | None:
+    async def for_entry(
+        self, tags: Iterable[str], read: Mapping[str, bytes] | None = None
+    ) -> tuple[Stamp, ...] | None:
         """Return the stamps an entry with ``tags`` has to carry; read them before computing its value.
 
         None if the store cannot tell: then the value must not be stored.
+
+        Args:
+            tags: The tags.
+            read: What was read of them just now; None: read them.
         """
         hard = (*self.generations, *self.keys(tags))
         if not hard:
@@ -84,7 +90,7 @@ class Stamping:
         if self._access.local is not None:
             found = {key: self._local(key) or self._plant_local(key) for key in keys}
         else:
-            raw = await self._access.read(keys)
+            raw = await self._access.read(keys) if read is None else read
             found = {key: self._read_from(raw, key) or await self._plant(key) for key in keys}
             if random.random() < _RENEWAL:
                 await self._renew(keys)

@@ -67,7 +67,11 @@ class EntryStore:
         return entry
 
     async def find(
-        self, key: str, tags: Sequence[str] = (), why: dict[str, str] | None = None
+        self,
+        key: str,
+        tags: Sequence[str] = (),
+        why: dict[str, str] | None = None,
+        read: dict[str, bytes] | None = None,
     ) -> Entry | None:
         """Return the entry under ``key`` if it is intact and its tags are live. The caller judges freshness.
 
@@ -75,14 +79,19 @@ class EntryStore:
             key: Full key.
             tags: Tags the entry is likely to have; their stamps are fetched in the same round trip.
             why: Takes the reasons for which entries that are there are not returned, by key.
+            read: Takes what was read, stamps included, for `stamps`; nothing if the store is in this process.
         """
         if self.local is not None:
             return self.peek(key)
-        found = await self.find_many((key,), tags, why)
+        found = await self.find_many((key,), tags, why, read)
         return found.get(key)
 
     async def find_many(
-        self, keys: Sequence[str], tags: Sequence[str] = (), why: dict[str, str] | None = None
+        self,
+        keys: Sequence[str],
+        tags: Sequence[str] = (),
+        why: dict[str, str] | None = None,
+        read: dict[str, bytes] | None = None,
     ) -> dict[str, Entry]:
         """Return the live entries among ``keys``."""
         if self.local is not None:
@@ -90,6 +99,8 @@ class EntryStore:
         why = {} if why is None else why
         likely = self._stamping.likely(tags)
         raw = await self.access.read((*keys, *likely))
+        if read is not None:
+            read.update(raw)
         entries: dict[str, Entry] = {}
         for key in keys:
             if key in raw:
