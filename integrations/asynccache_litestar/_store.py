@@ -95,9 +95,14 @@ class CacheStore(NamespacedStore):
         return await self._cache.exists(key)
 
     async def expires_in(self, key: str) -> int | None:
-        """Return the seconds ``key`` has left, rounded up; None if it never expires or is not there."""
+        """Return the seconds ``key`` has left, rounded up; None if it is not there.
+
+        -1 if it never expires: so say Litestar's own stores and their tests, whatever its documentation does.
+        """
         left = await self._cache.ttl(key)
-        return None if left is None else math.ceil(left)
+        if left is not None:
+            return math.ceil(left)
+        return -1 if await self._cache.exists(key) else None
 
     async def __aenter__(self) -> Self:  # type: ignore[override]  # for ``async with CacheStore(...) as store``
         if self._owned:

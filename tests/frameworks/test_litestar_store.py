@@ -68,10 +68,10 @@ async def test_exists_and_delete(store: CacheStore) -> None:
 
 @pytest.mark.parametrize("expires_in", [10, timedelta(seconds=10)])
 async def test_expiry(store: CacheStore, clock: FakeClock, expires_in: Any) -> None:
-    """Never at or after its end; a value without one has none to tell."""
+    """Never at or after its end; -1 where there is none, as Litestar's own stores say."""
     await store.set("k", "v", expires_in=expires_in)
     await store.set("ever", "v")
-    assert (await store.expires_in("k"), await store.expires_in("ever")) == (10, None)
+    assert (await store.expires_in("k"), await store.expires_in("ever")) == (10, -1)
     assert await store.expires_in("absent") is None
     clock.advance(9.5)
     assert (await store.get("k"), await store.expires_in("k")) == (b"v", 1)
@@ -106,7 +106,7 @@ async def test_what_never_expires_is_not_renewed(store: CacheStore) -> None:
     """It would begin to expire."""
     await store.set("k", "v")
     assert await store.get("k", renew_for=10) == b"v"
-    assert await store.expires_in("k") is None
+    assert await store.expires_in("k") == -1
 
 
 @pytest.mark.parametrize("renew_for", [0, None, timedelta(0)])
