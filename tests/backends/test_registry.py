@@ -232,7 +232,13 @@ def test_a_missing_driver_names_its_extra(extra: str) -> None:
     said = python(
         f"""
 import sys
-sys.modules[{driver!r}] = None  # as if it were not installed
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name == {driver!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())  # as if it were not installed
 import asynccache
 from asynccache.backends import from_url
 for attempt in (
