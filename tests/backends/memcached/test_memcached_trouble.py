@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 
@@ -161,6 +162,32 @@ async def test_a_connection_waits_for_the_end_of_one_that_was_given_up(
     assert await store.get(mark + "k") is None
     assert not server._predecessors
     await store.aclose()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+async def test_the_server_calls_our_end_what_we_do(
+    start_memcached: Callable[..., ServerProcess], host: str
+) -> None:
+    """Else the check above would find nothing, and nobody would notice."""
+    if host == "[::1]" and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    server = start_memcached(*(["-l", "::1"] if host == "[::1]" else []))
+    store = MemcachedBackend(f"memcached://{host}:{server.port}")
+    await store.open()
+    connection = store._lane().servers[0].connection
+    assert connection is not None
+    seen = {value for name, value in (await connection.stats("conns")).items() if name.endswith(":addr")}
+    await store.aclose()
+
+    assert connection.seen_as in seen
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 async def test_an_aborted_connection_with_a_write_under_way_is_remembered(
