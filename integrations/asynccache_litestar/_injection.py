@@ -10,7 +10,7 @@ from asynccache import Cache, ConfigurationError
 
 try:
     from litestar.di import NamedDependency
-except ImportError:  # before 2.23, where every parameter with a dependency's name was one
+except ImportError:  # pragma: no cover  # before 2.23, where a dependency's name was enough
     from litestar.params import Dependency
 
     _mark: Any = Dependency()

@@ -72,7 +72,7 @@ class CachePlugin(InitPlugin, ReceiveRoutePlugin):
         self._outside = []
         if compression is not None:
             self._outside.append(DefineMiddleware(compression.middleware_class, config=compression))
-        managers: list[Any] = getattr(app_config, "lifespan", [])
+        managers: list[Any] = getattr(app_config, "lifespan", [])  # whose type Litestar leaves open
         managers.insert(0, self._lifespan)  # first, so that the application's own may use the cache
         if self._dependency is not None:
             app_config.dependencies.setdefault(self._dependency, self._provider)
@@ -104,7 +104,7 @@ class CachePlugin(InitPlugin, ReceiveRoutePlugin):
             return
         if handler.app.compression_config is not None:
             raise ConfigurationError(
-                "put CachePlugin behind the plugin that sets compression_config: compression belongs outside"
+                "put CachePlugin after the plugin that sets compression_config: compression belongs outside"
             )
         name = self._dependency
         if name is not None and handler.resolve_dependencies().get(name) is self._provider:
@@ -124,7 +124,7 @@ class CachePlugin(InitPlugin, ReceiveRoutePlugin):
         return self.cache
 
 
-async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
+async def _nowhere(scope: Any, receive: Any, send: Any) -> None:  # pragma: no cover  # it is never served
     """Be what the layer is around before it is around a route."""
     raise NotImplementedError
 

@@ -16,13 +16,16 @@ BERGEN = {"x-api-key": "bergen"}
 LISBON = {"x-api-key": "lisbon"}
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[httpx.Client]:
+@pytest.fixture(params=["memory", "redis"])
+def client(request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+    url = "memory://?max_bytes=1mb"
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_server").fresh_url()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "examples.litestar_api.app:app", "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCCACHE_")}
-    environment["ASYNCCACHE_URL"] = "memory://?max_bytes=1mb"
+    environment["ASYNCCACHE_URL"] = url
     server = subprocess.Popen(
         [*command, "--log-level", "warning"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )

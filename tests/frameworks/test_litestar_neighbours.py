@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Controller, Request, WebSocket, asgi, get, route, static_files, websocket
+from litestar.config.response_cache import ResponseCacheConfig
 from litestar.response import ServerSentEvent
 from starlette.applications import Starlette as PlainStarlette
 from starlette.responses import PlainTextResponse
@@ -84,7 +85,11 @@ async def test_server_sent_events_and_websockets_are_left_alone() -> None:
         await socket.accept()
         await socket.close()
 
-    async with Client(application(stream, socket)) as client:
+    def keep(scope: Any, status: int) -> bool:
+        return True
+
+    config = ResponseCacheConfig(cache_response_filter=keep)
+    async with Client(application(stream, socket, response_cache_config=config)) as client:
         answers = [await client.get("/events") for _ in range(2)]
         messages = await client.websocket("/socket")
     assert [b"one" in answer.body and not answer.hit for answer in answers] == [True, True]
