@@ -274,7 +274,8 @@ class RedisBackend:
 
         Raises `BackendError` when that is lost: there may have been messages in between.
         """
-        return listen(lambda: self._link().listener(), self._settings.channel)
+        channel = self._settings.channel
+        return listen(lambda: self._link().listener(channel), channel)
 
     # -- life ---------------------------------------------------------------------------------------------
 

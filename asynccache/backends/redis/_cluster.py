@@ -70,10 +70,13 @@ class ClusterLink(Link):
         await self._ready()
         return [partial(self._within, self._on, node) for node in self._client.get_primaries()]
 
-    async def listener(self) -> AbstractConnection:
-        """Return a connection to some server: a message reaches all of them."""
+    async def listener(self, channel: str) -> AbstractConnection:
+        """Return a connection to the server that has the slot ``channel`` would have.
+
+        There it is published, too. A message reaches all servers, but only those from one are in order.
+        """
         await self._ready()
-        node: Any = self._client.get_random_node()
+        node: Any = self._client.get_node_from_key(channel)
         connection: AbstractConnection = node.connection_class(**node.connection_kwargs)
         return connection
 
@@ -165,8 +168,7 @@ class ClusterLink(Link):
         return result
 
     def _node(self, command: Command) -> Any:
-        key = key_of(command)
-        return self._client.get_random_node() if key is None else self._client.get_node_from_key(key)  # type: ignore[arg-type]  # bytes will do
+        return self._client.get_node_from_key(key_of(command))
 
     # -- the layout ---------------------------------------------------------------------------------------
 

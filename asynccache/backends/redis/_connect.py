@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from asynccache.backends.redis._cluster import ClusterLink
 from asynccache.backends.redis._connections import PlainConnection, SocketConnection, TLSConnection
-from asynccache.backends.redis._link import Link, SingleLink
+from asynccache.backends.redis._link import Link, OwnLink, SingleLink
 from asynccache.backends.redis._sentinel import master_of
 from asynccache.backends.redis._settings import Settings
 from asynccache.backends.redis._target import Target
@@ -75,7 +75,7 @@ def connect(target: Target, settings: Settings) -> Link:
                 await client.connection_pool.disconnect()
                 await sentinels.aclose()
 
-            return SingleLink(client, slots, patience, close)
+            return OwnLink(client, slots, patience, close)
         case "unix":
             del common["socket_keepalive"]
             place = {"connection_class": SocketConnection, "path": target.path}
@@ -85,7 +85,7 @@ def connect(target: Target, settings: Settings) -> Link:
             if target.tls:
                 place |= {"connection_class": TLSConnection, **settings.ssl_options()}
     pool = ConnectionPool(max_connections=slots, db=target.db, **place, **common)
-    return SingleLink(Redis(connection_pool=pool), slots, patience, pool.disconnect)
+    return OwnLink(Redis(connection_pool=pool), slots, patience, pool.disconnect)
 
 
 def _cluster(target: Target, settings: Settings, common: dict[str, Any]) -> Link:

@@ -3,12 +3,14 @@
 One that was reset while it was idle is replaced before it is used. The driver itself notices an orderly end
 only, and each other one would cost a call.
 
-What fits into the transport's buffer is written without a deadline, since nothing is waited for. The driver makes
-a task of it, which is a fifth of what a small command costs.
+What fits into the transport's buffer is written without a deadline, since nothing is waited for. Of that the
+driver makes a task, a fifth of what a small command costs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import inf
 from typing import Any, Final
 
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -32,15 +34,23 @@ class Checked:
             await mine.disconnect(nowait=True)
         await super().connect()  # type: ignore[misc]  # the driver's
 
-
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - the driver's
+    async def send_packed_command(
+        self,
+        command: bytes | str | Iterable[bytes],
+        check_health: bool = True,  # noqa: FBT001, FBT002 - the driver's
+    ) -> None:
         """Send ``command``; wait only where the peer does not keep up."""
         writer = self._writer
-        if writer is None or type(command) is not list or sum(map(len, command)) > _SMALL:
+        if writer is None or _size(command) > _SMALL:
             await super().send_packed_command(command, check_health)  # type: ignore[misc]  # the driver's
         else:
             # The last command was answered, so the buffer is empty.
             writer.writelines(command)
+
+
+def _size(command: bytes | str | Iterable[bytes]) -> float:
+    """Return the bytes of a packed command, if it is the list that the driver makes."""
+    return sum(map(len, command)) if isinstance(command, list) else inf
 
 
 class PlainConnection(Checked, Connection):

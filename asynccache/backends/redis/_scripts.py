@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Final
+from typing import Any, Final
 
 from asynccache.backends.redis._keys import lease_key
 
@@ -48,15 +48,9 @@ class Script:
         return ("EVAL", self.source, *command[2:])
 
 
-_KEYLESS: Final = frozenset({"PING", "PUBLISH"})
-
-
-def key_of(command: Command) -> bytes | str | None:
-    """Return the first key that ``command`` names; None if it names none."""
-    if command[0] in _KEYLESS:
-        return None
-    key = command[3 if command[0] in {"EVALSHA", "EVAL"} else 1]
-    return str(key) if isinstance(key, int) else key
+def key_of(command: Command) -> Any:
+    """Return the first key that ``command`` names."""
+    return command[3 if command[0] in {"EVALSHA", "EVAL"} else 1]
 
 
 def pairs(keys: Sequence[bytes]) -> list[bytes]:

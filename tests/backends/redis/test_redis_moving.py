@@ -144,18 +144,19 @@ async def test_slots_that_move_are_followed(redis_cluster: Nodes) -> None:
 async def test_a_replica_takes_over_a_primarys_slots(nodes: Nodes, how: str) -> None:
     """Dead, or silent so that every call is cut off by the guard: the other shards go on, then all do."""
     lost = nodes.primaries[0]
-    guarded = Guard(RedisBackend(nodes.url), stopwatch, timeout=0.25, breaker_failures=100_000)
+    store = RedisBackend(nodes.url, timeout=10)
+    guarded = Guard(store, stopwatch, timeout=0.25, breaker_failures=100_000)
     await guarded.open()
     keys = [f"k{number}" for number in range(60)]
     theirs = [key for key in keys if slot(key.encode()) < 5461]
     ours = [key for key in keys if key not in theirs]
-    await guarded.set_many(dict.fromkeys(keys, b"v"))
-    await asyncio.gather(*(guarded.get(key) for key in keys))
+    await store.set_many(dict.fromkeys(keys, b"v"))
+    await asyncio.gather(*(store.get(key) for key in keys))
     getattr(lost, how)()
-    assert await asyncio.gather(*(guarded.get(key) for key in ours)) == [b"v"] * len(ours)
+    assert await asyncio.gather(*(store.get(key) for key in ours)) == [b"v"] * len(ours)
 
     async def works() -> bool:
-        assert await guarded.get(ours[0]) == b"v"
+        assert await store.get(ours[0]) == b"v"
         try:
             await guarded.set(theirs[0], b"new")
             return await guarded.get(theirs[0]) == b"new"  # what failed before is owed a delete first
@@ -163,7 +164,7 @@ async def test_a_replica_takes_over_a_primarys_slots(nodes: Nodes, how: str) -> 
             return False
 
     await eventually(works)
-    assert len(await guarded.get_many(ours)) == len(ours)
+    assert len(await store.get_many(ours)) == len(ours)
     await guarded.aclose()
 
 
