@@ -17,8 +17,8 @@ class One:
     """A server alone, where no marks are needed."""
 
     store = "memcached"
-    max_value_bytes = MAX_VALUE_BYTES
-    persistent = True
+    max_value_bytes: int | None = MAX_VALUE_BYTES
+    persistent: bool | None = True
 
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> MemcachedBackend:
         server: MemcachedServer = request.getfixturevalue("memcached_server")
@@ -29,8 +29,8 @@ class Several:
     """Servers that share the keys."""
 
     servers: int
-    max_value_bytes = MAX_VALUE_BYTES
-    persistent = True
+    max_value_bytes: int | None = MAX_VALUE_BYTES
+    persistent: bool | None = True
 
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> MemcachedBackend:
         servers: tuple[MemcachedServer, ...] = request.getfixturevalue("memcached_servers")

@@ -105,6 +105,9 @@ class Lane:
         Raises:
             LostError: no server can be reached.
         """
+        if not self.several:
+            only = self.ready(b"", writes=writes) or await self.reach(b"", writes=writes)
+            return {only: list(names)}
         while True:
             shelves: dict[Shelf, list[bytes]] = {}
             for name in names:
