@@ -122,8 +122,7 @@ class Statements:
             "WITH found AS MATERIALIZED (SELECT r.digest FROM {table} AS r WHERE {under_prefix} LIMIT $5),"
             " doomed AS (SELECT r.digest FROM {table} AS r JOIN found USING (digest)"
             " ORDER BY r.digest FOR UPDATE OF r),"
-            " gone AS (DELETE FROM {table} AS r USING doomed WHERE r.digest = doomed.digest"
-            " AND {under_prefix} RETURNING 1)"
+            " gone AS (DELETE FROM {table} AS r USING doomed WHERE r.digest = doomed.digest RETURNING 1)"
             " SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM gone)"
         )
         self.acquire_lease: Final = of(
@@ -149,8 +148,7 @@ class Statements:
         self.sweep: Final = of(
             "WITH dead AS (SELECT r.digest FROM {table} AS r WHERE r.ctid >= $1 AND r.ctid < $2"
             " AND {dead} LIMIT $4 FOR UPDATE SKIP LOCKED),"
-            " gone AS (DELETE FROM {table} AS r USING dead WHERE r.digest = dead.digest"
-            " AND {dead} RETURNING 1)"
+            " gone AS (DELETE FROM {table} AS r USING dead WHERE r.digest = dead.digest RETURNING 1)"
             " SELECT count(*) FROM gone"
         )
         self.publish: Final = "SELECT pg_notify($1, m.part) FROM unnest($2::text[]) AS m (part)"

@@ -69,10 +69,11 @@ async def test_dropping_a_connection_ends_the_oldest_call_and_no_other(
     backend = PostgresBackend(postgres_server.url, table=table(), timeout=LONG)
     await backend.open()
     session = backend._here()
+    connections: Any = session.connections
     stuck = asyncio.create_task(session.fetch(None, "SELECT pg_sleep(15)"))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: len(connections._busy) == 1)
     other = asyncio.create_task(session.fetch(None, "SELECT pg_sleep(0.2)"))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: len(connections._busy) == 2)
     backend.drop_connection()
     with pytest.raises(BackendUnavailableError):
         await stuck
@@ -86,7 +87,7 @@ async def test_dropping_a_connection_ends_the_oldest_call_and_no_other(
 async def test_the_server_gives_up_what_we_gave_up(postgres_server: PostgresServer) -> None:
     """Or sessions that wait for a lock, with nobody to tell, would use up its connections."""
     name = table()
-    backend = PostgresBackend(postgres_server.url, table=name, timeout=1.5)
+    backend = PostgresBackend(postgres_server.url, table=name, timeout=2.5)
     await backend.open()
     import asyncpg
 

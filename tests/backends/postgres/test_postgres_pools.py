@@ -105,6 +105,10 @@ async def test_a_frozen_server_costs_one_deadline_here_as_well(postgres_process:
         try:
             async with asyncio.timeout(LONG / 4):
                 assert await cache.get("k") is None
+                call = asyncio.create_task(backend.get("k"))
+                await asyncio.sleep(0.05)
+                call.cancel()
+                await asyncio.wait({call})  # it does not wait until the server confirms that
         finally:
             postgres_process.thaw()
 
@@ -124,7 +128,8 @@ async def test_dropping_a_connection_ends_our_oldest_call_only(
     await backend.open()
     own = asyncio.create_task(pool.fetchval("SELECT pg_sleep(0.2), 1"))
     stuck = asyncio.create_task(backend._here().fetch(None, "SELECT pg_sleep(15)"))
-    await asyncio.sleep(0.1)
+    connections: Any = backend._here().connections
+    await eventually(lambda: connections._busy)
     backend.drop_connection()
     with pytest.raises(BackendUnavailableError):
         await stuck

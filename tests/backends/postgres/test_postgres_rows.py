@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from asynccache import BackendError
-from asynccache.backends.postgres import PostgresBackend
+from asynccache.backends.postgres import PostgresBackend, _session
 from asynccache.backends.postgres._rows import bounds, portions
 from asynccache.testing import FakeClock
 from tests.servers.postgres import PostgresServer
@@ -109,8 +109,11 @@ async def test_updates_are_hot(store: Fixture, postgres_server: PostgresServer) 
     assert row[2] < 60 * 8192
 
 
-async def test_a_thousand_writers_of_the_same_keys_in_any_order_do_not_deadlock(store: Fixture) -> None:
+async def test_writers_of_the_same_keys_in_any_order_do_not_deadlock(
+    store: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PostgreSQL would take a second to notice, longer than anybody waits."""
+    monkeypatch.setattr(_session, "_ATTEMPTS", 1)  # a deadlock is to show
     keys = [f"key{number}" for number in range(50)]
 
     async def work(task: int) -> None:
