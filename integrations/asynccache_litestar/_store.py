@@ -34,6 +34,9 @@ class CacheStore(NamespacedStore):
 
     __slots__ = ("_cache", "_owned")
 
+    namespace: str
+    """Its place in the store, for people to read."""
+
     def __init__(self, cache: Cache | CacheConfig | CacheBackendProtocol | str) -> None:
         self._owned = not isinstance(cache, Cache)
         if isinstance(cache, Cache):
