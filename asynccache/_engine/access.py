@@ -125,19 +125,23 @@ class Access:
 
     async def read(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Return what the store has under ``keys``, in one request if it can."""
-        backend = self.backend
         if not keys:
             return {}
         if len(keys) == 1:
-            data = await self.attempt("get", keys[0], backend.get(keys[0]), None)
+            data = await self.read_one(keys[0])
             return {} if data is None else {keys[0]: data}
         if self.many is not None:
             return await self.attempt("get_many", keys[0], self.many.get_many(keys), {})
-        answers = await asyncio.gather(*(self._get(key) for key in keys))
+        answers = await asyncio.gather(*map(self.read_one, keys))
         return {key: data for key, data in zip(keys, answers, strict=True) if data is not None}
 
-    async def _get(self, key: str) -> bytes | None:
-        return await self.attempt("get", key, self.backend.get(key), None)
+    async def read_one(self, key: str) -> bytes | None:
+        """Return what the store has under ``key``."""
+        try:  # `attempt` would be one coroutine more on the path of every hit
+            return await self.backend.get(key)
+        except BackendError as error:
+            self.failed("get", key, error)
+            return None
 
     async def read_or_raise(self, keys: Sequence[str]) -> dict[str, bytes]:
         """Do what `read` does, for those to whom a failure must not look like an absent key.

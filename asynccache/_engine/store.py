@@ -83,7 +83,18 @@ class EntryStore:
         """
         if self.local is not None:
             return self.peek(key)
-        found = await self.find_many((key,), tags, why, read)
+        if tags or self.generations:
+            found = await self.find_many((key,), tags, why, read)
+            return found.get(key)
+        data = await self.access.read_one(key)
+        if data is None:
+            return None
+        if read is not None:
+            read[key] = data
+        entry = self.access.unpack(data, key)
+        if entry is not None and not entry.stamps:
+            return entry
+        found = await self._live((key,), {key: data}, (), why)
         return found.get(key)
 
     async def find_many(
@@ -96,11 +107,17 @@ class EntryStore:
         """Return the live entries among ``keys``."""
         if self.local is not None:
             return {key: entry for key in keys if (entry := self.peek(key)) is not None}
-        why = {} if why is None else why
         likely = self._stamping.likely(tags)
         raw = await self.access.read((*keys, *likely))
         if read is not None:
             read.update(raw)
+        return await self._live(keys, raw, likely, why)
+
+    async def _live(
+        self, keys: Sequence[str], raw: dict[str, bytes], likely: Sequence[str], why: dict[str, str] | None
+    ) -> dict[str, Entry]:
+        """Return the live entries under ``keys`` in what was read, the stamps of ``likely`` included."""
+        why = {} if why is None else why
         entries: dict[str, Entry] = {}
         for key in keys:
             if key in raw:
