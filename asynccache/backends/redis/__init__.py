@@ -7,7 +7,7 @@ from asynccache.errors import MissingDependencyError
 try:
     from asynccache.backends.redis._backend import RedisBackend
 except ModuleNotFoundError as exc:
-    if exc.name != "redis":  # a mistake of ours
+    if (exc.name or "").partition(".")[0] != "redis":  # a mistake of ours
         raise
     raise MissingDependencyError("redis", "redis") from exc
 

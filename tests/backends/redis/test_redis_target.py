@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -179,3 +181,14 @@ def test_an_older_driver_will_do_for_a_single_server_only(version: str) -> None:
 def test_a_client_that_decodes_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="decode_responses"):
         RedisBackend(Redis(decode_responses=True))
+
+
+def test_a_missing_driver_names_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['redis'] = None\n"
+        "import asynccache\n"
+        "try: asynccache.RedisBackend\n"
+        "except asynccache.MissingDependencyError as error: print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == 'redis is not installed: pip install "asynccache[redis]"'
