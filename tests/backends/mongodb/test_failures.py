@@ -111,7 +111,7 @@ async def test_an_insert_that_another_client_won_is_decided_again(
 async def test_an_error_of_the_server_is_raised_and_the_store_goes_on(
     server: MongoServer, backend: MongoDBBackend, how: dict[str, Any], kind: type[BackendError]
 ) -> None:
-    await backend.set("k", b"v")
+    await backend.set_many({"k": b"v", "other": b"v"})
     calls: list[tuple[str, Any]] = [
         ("find", lambda: backend.get("k")),
         ("find", lambda: backend.get_many(["k", "l"])),

@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 from asynccache.backends.mongodb import MongoDBBackend
 from asynccache.errors import BackendUnavailableError, ConfigurationError
 from tests.servers.mongo import MongoServer
+from tests.servers.proxy import Proxy
 
 GENEROUS = 20.0
 
@@ -76,6 +77,26 @@ async def test_a_client_of_the_users_is_not_closed(mongo_server: MongoServer) ->
         assert await backend.set("k", b"v") is True
     with pytest.raises(BackendUnavailableError, match="after close"):
         await backend.get("k")
+
+
+async def test_motor_carries_out_what_its_caller_has_given_up(mongo_server: MongoServer) -> None:
+    async with Proxy(mongo_server.port) as proxy:
+        query = "&".join(filter(None, ["directConnection=true", mongo_server.options]))
+        client: Any = AsyncIOMotorClient[Any](
+            f"mongodb://{mongo_server.userinfo}127.0.0.1:{proxy.port}/?{query}"
+        )
+        backend = MongoDBBackend(client, database="loops", bus=False)
+        await backend.set("given up", b"old")
+        proxy.delay = 0.1
+        write = asyncio.create_task(backend.set("given up", b"new"))
+        await asyncio.sleep(0.05)
+        write.cancel()
+        await asyncio.wait({write})
+        assert write.cancelled()
+        async with asyncio.timeout(GENEROUS):
+            while await backend.get("given up") != b"new":
+                pass
+        await asyncio.to_thread(client.close)  # which talks to the server, and blocks
 
 
 async def test_what_is_under_way_ends_when_the_store_is_closed(mongo_server: MongoServer) -> None:
