@@ -45,6 +45,6 @@ async def proxy(memcached_server: MemcachedServer) -> AsyncIterator[Proxy]:
 @pytest_asyncio.fixture
 async def remote(memcached_server: MemcachedServer, proxy: Proxy) -> AsyncIterator[MemcachedBackend]:
     """Give a store behind the proxy, with little patience."""
-    store = MemcachedBackend(memcached_server.url_via(proxy.port), timeout=0.2, connect_timeout=0.3)
+    store = MemcachedBackend(memcached_server.url_via(proxy.port), timeout=0.3, connect_timeout=1.0)
     yield store
     await store.aclose()

@@ -192,7 +192,7 @@ async def test_8_a_silent_server_is_not_waited_for_for_ever(
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(BackendTimeoutError, match="no answer"):
             await remote.incr(mark + "n")
-        with pytest.raises(BackendTimeoutError, match=r"no answer within 0\.3 seconds"):
+        with pytest.raises(BackendTimeoutError, match="no answer"):
             await remote.get(mark + "k")
     proxy.thaw()
     async with asyncio.timeout(PATIENCE):

@@ -40,7 +40,7 @@ class Cluster:
     def client(self) -> MemcachedBackend:
         """Return another process's store behind the same proxies."""
         hosts = ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.proxies)
-        return MemcachedBackend(f"memcached://{hosts}", timeout=0.2, connect_timeout=0.5, retry_seconds=0.02)
+        return MemcachedBackend(f"memcached://{hosts}", retry_seconds=0.02)
 
     @property
     def lane(self) -> Lane:
@@ -377,7 +377,7 @@ async def test_killed_and_restarted_under_load(start_memcached: Callable[..., Se
     """Three servers, one of them killed twice: no task waits for ever, none reads anything outdated."""
     servers = [start_memcached() for _ in range(3)]
     hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
-    store = MemcachedBackend(f"memcached://{hosts}", timeout=0.2, connect_timeout=0.3, retry_seconds=0.02)
+    store = MemcachedBackend(f"memcached://{hosts}", retry_seconds=0.02)
     over = False
 
     async def work(task: int) -> int:

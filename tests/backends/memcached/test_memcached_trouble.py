@@ -100,7 +100,7 @@ async def test_who_answers_is_no_memcached(memcached_server: MemcachedServer, ma
 async def test_a_frozen_server(start_memcached: Callable[..., ServerProcess]) -> None:
     """SIGSTOP: connections stay and are even accepted, and nobody answers."""
     server = start_memcached()
-    store = MemcachedBackend(f"memcached://127.0.0.1:{server.port}", timeout=0.1, connect_timeout=0.2)
+    store = MemcachedBackend(f"memcached://127.0.0.1:{server.port}", timeout=0.2, connect_timeout=0.7)
     await store.set("k", b"v")
     server.freeze()
     async with asyncio.timeout(PATIENCE):
@@ -118,10 +118,10 @@ async def test_what_a_hung_server_had_received_does_not_undo_what_comes_later(
 ) -> None:
     """A set that timed out is still in the server's buffers; a delete after it must win."""
     server = start_memcached()
-    store = MemcachedBackend(f"memcached://127.0.0.1:{server.port}", timeout=0.05, connect_timeout=0.1)
+    store = MemcachedBackend(f"memcached://127.0.0.1:{server.port}", timeout=0.1, connect_timeout=0.7)
     keys = [f"k{number}" for number in range(400)]
     await store.open()
-    for _ in range(3):
+    for _ in range(2):
         server.freeze()
         sets = [store.set(key, b"old" * 1000) for key in keys]
         outcomes = await asyncio.gather(*sets, return_exceptions=True)
@@ -245,11 +245,17 @@ async def test_an_increment_that_may_have_arrived_is_not_repeated(
     store: MemcachedBackend, remote: MemcachedBackend, proxy: Proxy, mark: str
 ) -> None:
     await remote.incr(mark + "n")
-    proxy.delay = 0.05
+    server = remote._lane().servers[0]
+
+    async def counting() -> bool:
+        connection = server.connection
+        return connection is not None and any(reply.changes for reply in connection._due)
+
+    proxy.delay = 0.1
     for _ in range(3):
         call = asyncio.ensure_future(remote.incr(mark + "n"))
-        await asyncio.sleep(0.08)  # the second of its two requests is under way
-        proxy.reset()
+        await eventually(counting)
+        proxy.reset()  # the second of its two requests, the one that counts, is under way
         with pytest.raises(BackendUnavailableError):
             await call
 
