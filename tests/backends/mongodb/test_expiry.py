@@ -77,6 +77,8 @@ async def test_the_server_purges_what_has_expired_and_nothing_else() -> None:
             await backend.touch("touched", HOUR * 3)
             await backend.acquire_lease("lost lease", 1)
             await backend.acquire_lease("long lease", HOUR * 3)
+            await backend.set("live, leased", b"v", HOUR * 3)
+            await backend.acquire_lease("live, leased", 1)
             await backend.set("for ever, leased", b"v")
             await backend.acquire_lease("for ever, leased", 1)
             await backend.set("expired, leased", b"v", 1)
@@ -85,7 +87,7 @@ async def test_the_server_purges_what_has_expired_and_nothing_else() -> None:
             await backend.acquire_lease("shortened, leased", HOUR * 3)
             await backend.touch("shortened, leased", 1)
             kept = {
-                *("live", "for ever", "touched", "long lease", "for ever, leased"),
+                *("live", "live, leased", "for ever", "touched", "long lease", "for ever, leased"),
                 *("expired, leased", "shortened, leased"),
             }
 

@@ -44,7 +44,7 @@ async def recovered(backend: MongoDBBackend) -> None:
                 await asyncio.sleep(0.05)
 
 
-# PyMongo cancels its monitors when it is closed, and one that is connecting drops its socket, for `gc` to close.
+# PyMongo cancels its monitors when it is closed; one that is connecting drops its socket, for `gc` to close.
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     backend = MongoDBBackend(f"mongodb://127.0.0.1:{free_port()}", timeout=0.3, connect_timeout=0.3)
