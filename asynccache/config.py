@@ -46,6 +46,8 @@ class GuardConfig:
 
     timeout: Seconds = 0.25
     """Seconds an operation may take, waiting for a free slot included."""
+    clear_timeout: Seconds = 60.0
+    """Seconds that clearing a namespace may take: some stores look at all of their keys for it."""
     max_concurrency: int = 1024
     """Operations in flight at once; more wait for their turn within their timeout."""
     breaker_failures: int = 5
@@ -55,7 +57,7 @@ class GuardConfig:
 
     def __post_init__(self) -> None:
         """Check every field; raise `ConfigurationError` naming the first that is wrong."""
-        for name in ("timeout", "breaker_seconds"):
+        for name in ("timeout", "clear_timeout", "breaker_seconds"):
             object.__setattr__(self, name, seconds(getattr(self, name), f"guard.{name}"))
         for name in ("max_concurrency", "breaker_failures"):
             _check_count(getattr(self, name), f"guard.{name}")

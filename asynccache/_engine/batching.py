@@ -1,6 +1,6 @@
 """What concurrent tasks ask of a store in one turn of the event loop becomes one request.
 
-Reads. While nothing is under way a get goes straight through. Otherwise it joins the batch of this turn:
+Reads. While nothing is under way a read goes straight through. Otherwise it joins the batch of this turn:
 the first to join creates the batch's task, which takes its first step when all tasks that are ready now
 have had theirs. A read never joins a request that was already sent: its answer may be older than a write
 that was acknowledged since.
@@ -78,6 +78,12 @@ class Batched(Wrapper):
         if len(keys) <= self._max_batch:
             if not keys:
                 return {}
+            if self._direct and lane.under_way == 0 and lane.reads is None:
+                lane.under_way += 1
+                try:
+                    return await self._inner.get_many(keys)  # type: ignore[no-any-return]
+                finally:
+                    lane.under_way -= 1
             found = await self._join(lane, keys)
             return {key: found[key] for key in keys if key in found}
         parts = [self._join(lane, part) for part in _parts(keys, self._max_batch)]

@@ -195,11 +195,13 @@ class Deadlines:
         elif self._timer is None:
             self._timer = self.loop.call_at(call.deadline, self._sweep)
 
-    async def run_apart(self, timeout: float, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def run_apart(
+        self, timeout: float, name: str, work: Callable[[], Awaitable[Any]], key: str | None = None
+    ) -> Any:
         """Do the same with a deadline of its own, without a slot, and without asking the judge."""
         deadline = self.loop.time() + timeout
         future: Future[Any] = self.loop.create_future()
-        call = Call(name, None, future, deadline, timeout)
+        call = Call(name, key, future, deadline, timeout)
         self.under_way[call] = None
         timer = self.loop.call_at(deadline, self._miss, call)
         call.task = _start(self._perform(call, work, ()), loop=self.loop)

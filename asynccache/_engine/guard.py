@@ -63,6 +63,7 @@ class Guard(Wrapper):
         breaker_failures: Failures in a row that open the circuit.
         breaker_seconds: How long it stays open before one operation probes the store.
         max_owed: Failed invalidations to remember; beyond it the oldest are forgotten and counted.
+        clear_timeout: Seconds for clearing, for which a store may have to look at all of its keys.
         lifecycle_timeout: Seconds for opening and closing the store, and for its health.
     """
 
@@ -76,10 +77,12 @@ class Guard(Wrapper):
         breaker_failures: int = 5,
         breaker_seconds: float = 2.0,
         max_owed: int = 65_536,
+        clear_timeout: float = 60.0,
         lifecycle_timeout: float = 10.0,
     ) -> None:
         super().__init__(backend)
         self._timeout = timeout
+        self._clear_timeout = clear_timeout
         self._lifecycle_timeout = lifecycle_timeout
         self._retry_seconds = breaker_seconds
         self._breaker = Breaker(breaker_failures, breaker_seconds, patience=2 * timeout + breaker_seconds)
@@ -229,7 +232,7 @@ class Guard(Wrapper):
         """Remove everything that starts with ``prefix``; if that fails it is owed, as with `delete`."""
         upto = self._owed.now
         try:
-            await self._run("clear", prefix, self._inner.clear, prefix)
+            await self._clear(prefix)
         except BaseException as error:
             if _leaves_debt(error):
                 self._owed.add_prefix(prefix)
@@ -321,6 +324,12 @@ class Guard(Wrapper):
     def _run(self, name: str, key: str | None, work: _Work, *args: Any) -> Awaitable[Any]:
         return self._lane().run(name, key, work, *args)
 
+    async def _clear(self, prefix: str) -> None:
+        if self._judge.hopeless():
+            raise self._judge.left_alone(prefix)
+        clear = partial(self._inner.clear, prefix)
+        await self._lane().calls.run_apart(self._clear_timeout, "clear", clear, prefix)
+
     def _run_apart(self, name: str, work: _Work) -> Awaitable[Any]:
         return self._lane().calls.run_apart(self._lifecycle_timeout, name, work)
 
@@ -329,7 +338,7 @@ class Guard(Wrapper):
             loop,
             self._owed,
             self._remove,
-            lambda prefix: self._run("clear", prefix, self._inner.clear, prefix),
+            self._clear,
             bulk=isinstance(self.backend, SupportsMany),
             hopeless=self._judge.hopeless,
             retry_seconds=self._retry_seconds,

@@ -59,7 +59,11 @@ class StoreJudge:
 
     def refused(self, call: Call) -> Exception:
         """Tell that the circuit is open."""
-        return CircuitOpenError("left alone after repeated failures", backend=self._name, key=call.key)
+        return self.left_alone(call.key)
+
+    def left_alone(self, key: str | None) -> CircuitOpenError:
+        """Return the same, for what is no call."""
+        return CircuitOpenError("left alone after repeated failures", backend=self._name, key=key)
 
     def no_slot(self, call: Call) -> Exception:
         """Count and tell."""

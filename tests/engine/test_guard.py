@@ -179,6 +179,41 @@ async def test_a_store_that_owns_its_io_needs_no_task() -> None:
     await guard.aclose()
 
 
+async def test_clearing_has_a_deadline_of_its_own() -> None:
+    """A store that looks at all of its keys takes longer than any other operation may, but not for ever."""
+    guard, store, _ = guarded(timeout=SOON)
+    store.data = {"p:k": b"v", "q:k": b"v"}
+    store.hangs = True
+    clearing = asyncio.ensure_future(guard.clear("p:"))
+    with pytest.raises(BackendTimeoutError):
+        await guard.get("q:k")  # the deadline of everything else has passed
+    store.release.set()
+    await clearing
+    assert store.data == {"q:k": b"v"}
+    assert guard.owed == 0
+
+    guard, store, _ = guarded(clear_timeout=SOON)
+    store.hangs = True
+    with pytest.raises(BackendTimeoutError):
+        await guard.clear("p:")
+    assert guard.owed == 1
+    await guard.aclose()
+
+
+async def test_an_open_circuit_clears_nothing_and_owes_it() -> None:
+    """Nobody waits for a store that is left alone."""
+    guard, store, _ = guarded()
+    store.error = ConnectionError()
+    await failing(guard)
+    store.error = None
+    with pytest.raises(CircuitOpenError) as refused:
+        await guard.clear("p:")
+    assert refused.value.key == "p:"
+    assert "clear" not in [name for name, *_ in store.calls]
+    assert guard.owed == 1
+    await guard.aclose()
+
+
 async def test_many_hanging_operations_all_miss_their_own_deadline() -> None:
     """One timer serves all: each operation ends at its deadline, not at somebody else's."""
     guard, store, _ = guarded(timeout=SOON, breaker_failures=100)
