@@ -139,9 +139,9 @@ def get_cache(connection: ASGIConnection[Any, Any, Any, Any]) -> Cache:
     if SCOPE_KEY in scope:
         cache: Cache = scope[SCOPE_KEY].cache
         return cache
-    try:
-        return connection.app.plugins.get(CachePlugin).cache
-    except KeyError:
-        raise ConfigurationError(
-            "the application has no CachePlugin: Litestar(..., plugins=[CachePlugin(CacheConfig(...))])"
-        ) from None
+    for plugin in connection.app.plugins:
+        if isinstance(plugin, CachePlugin):
+            return plugin.cache
+    raise ConfigurationError(
+        "the application has no CachePlugin: Litestar(..., plugins=[CachePlugin(CacheConfig(...))])"
+    )

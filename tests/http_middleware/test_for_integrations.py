@@ -120,7 +120,7 @@ async def test_lifespan_opens_and_closes_and_names_the_cache() -> None:
         assert current_cache() is middleware.cache
     assert log == ["open", "close"]
     log.clear()
-    with pytest.raises(OSError, match="inside"):  # noqa: PT012 - only where it is left can it fail
+    with pytest.raises(OSError, match="inside"):
         async with middleware.lifespan():
             raise OSError("inside")
     assert log == ["open", "close"]
