@@ -101,6 +101,7 @@ class FacadeLoading(Facade):
         load.go.clear()
         callers = [asyncio.create_task(cache.get_or_set("k", load)) for _ in range(20)]
         await asyncio.wait_for(load.started.wait(), PATIENCE)
+        await asyncio.sleep(JOINING)
         load.go.set()
         outcomes = await asyncio.gather(*callers, return_exceptions=True)
         assert [(type(error), str(error)) for error in outcomes] == [(LookupError, "broken")] * 20
