@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from copy import copy
 from typing import Any, Final, Self
+from weakref import WeakSet
 
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
@@ -22,6 +23,8 @@ from asynccache.http._bounded import BoundedDict
 from asynccache.http._coalescing import Flights
 from asynccache.http._exchange import Exchange, Send
 from asynccache.http._fronts import Fronts
+from asynccache.http._marking import ASGIApp, serve
+from asynccache.http._paths import Rule, Rules
 from asynccache.http._responses import ResponseCache
 from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.stored import StoredResponse
@@ -32,7 +35,6 @@ __all__ = ["SCOPE_KEY", "ASGIApp", "CacheMiddleware"]
 logger = logging.getLogger("asynccache")
 
 Receive = Callable[[], Awaitable[Any]]
-ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 SCOPE_KEY: Final = "asynccache"
 """Where a connection's scope has its `Exchange` (or, for websockets, whatever has the ``cache``)."""
@@ -61,28 +63,43 @@ class _Connection:
 class CacheMiddleware:
     """Pure ASGI middleware: opens and closes the cache with the application, and serves and stores responses.
 
-    It stores what routes with a policy answer; all else passes through untouched. Put compression outside
-    of it
-    and authentication of ``public`` routes too: their hits are served before anything further in runs.
+    It stores what routes with a policy answer, and what ``rules`` name; all else passes through untouched.
+    Put compression outside of it. Hits of ``public`` routes and of every rule are served before anything
+    further in runs: what authenticates them belongs outside, too.
 
     Args:
         app: The application.
         config: Settings; left out: `CacheConfig()`.
         cache: A cache to share instead; it is opened and closed all the same.
+        rules: Policies by path, for an application whose routes have none; the first that matches decides,
+            before a policy of the route itself.
 
     Raises:
-        ConfigurationError: both or the wrong kind of ``config`` and ``cache``.
+        ConfigurationError: both or the wrong kind of ``config`` and ``cache``, or a rule is never reached.
     """
 
     def __init__(
-        self, app: ASGIApp, config: CacheConfig | None = None, *, cache: Cache | None = None
+        self,
+        app: ASGIApp,
+        config: CacheConfig | None = None,
+        *,
+        cache: Cache | None = None,
+        rules: Iterable[Rule] = (),
     ) -> None:
         if config is not None and cache is not None:
             raise ConfigurationError("give either config or cache: a cache has its config already")
         if cache is not None and not isinstance(cache, Cache):
             raise ConfigurationError(f"cache must be a Cache, not {cache!r}")
         self.app = app
-        self.cache = Cache(config) if cache is None else cache
+        self._rules = Rules(rules)
+        self._family: WeakSet[CacheMiddleware] = WeakSet((self,))
+        """Itself and what `around` has made of it."""
+        self._refreshing: dict[str, asyncio.Task[None]] = {}
+        self._releasing: set[asyncio.Task[None]] = set()
+        self._serve_from(Cache(config) if cache is None else cache)
+
+    def _serve_from(self, cache: Cache) -> None:
+        self.cache = cache
         self.http = self.cache.config.http
         self.coalesce_timeout = seconds(self.http.coalesce_timeout, "coalesce_timeout")
         self.responses = ResponseCache(self.cache)
@@ -98,8 +115,6 @@ class CacheMiddleware:
         """Their paths: all others need not be looked for."""
         self._uncacheable: BoundedDict[str, float] = BoundedDict(_REMEMBERED)
         self._lifetimes: dict[int, tuple[CachePolicy, Lifetime]] = {}
-        self._refreshing: dict[str, asyncio.Task[None]] = {}
-        self._releasing: set[asyncio.Task[None]] = set()
         self._warned: set[tuple[int, str]] = set()
 
     async def __call__(self, scope: rules.Scope, receive: Receive, send: Send) -> None:
@@ -130,9 +145,22 @@ class CacheMiddleware:
         if scope["path"] in self._public_paths and await self._answered(exchange, send):
             return
         scope[SCOPE_KEY] = exchange
+        ruled = self._rules.match(scope) if self._rules else None
         token = current.set(exchange)
         try:
-            await self.app(scope, receive, exchange.send)
+            if ruled is None:
+                await self.app(scope, receive, exchange.send)
+            else:
+                await serve(
+                    self.app,
+                    scope,
+                    receive,
+                    exchange.send,
+                    exchange=exchange,
+                    policy=ruled[0],
+                    parameters=ruled[1],
+                    connect=self.connection,
+                )
         except BaseException as error:
             await exchange.close(error)
             raise
@@ -159,10 +187,11 @@ class CacheMiddleware:
         if "state" in scope:
             scope["state"][SCOPE_KEY] = self.cache
 
-        opened = failed = False
+        asked = opened = failed = False
 
         async def receive_and_open() -> Any:
-            nonlocal opened, failed
+            nonlocal asked, opened, failed
+            asked = True
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
@@ -187,7 +216,14 @@ class CacheMiddleware:
 
         token = current.set(_Connection(self.cache))
         try:
-            await self.app(scope, receive_and_open, close_and_send)
+            try:
+                await self.app(scope, receive_and_open, close_and_send)
+            except Exception:
+                if asked:
+                    raise
+                logger.debug("the application has no lifespan; its cache has", exc_info=True)
+            if not asked:
+                await _begin_and_end(receive_and_open, close_and_send)
         finally:
             current.reset(token)
             if opened:
@@ -211,10 +247,25 @@ class CacheMiddleware:
         """
         other = copy(self)
         other.app = app
+        self._family.add(other)
         return other
+
+    def use(self, cache: Cache) -> None:
+        """Serve from ``cache`` from now on, in every stack, and forget everything else: for tests.
+
+        Neither is opened or closed. What is under way stays with the former.
+        """
+        self._serve_from(cache)
+        mine = {name: value for name, value in vars(self).items() if name != "app"}
+        for other in self._family:
+            vars(other).update(mine)
 
     def started(self, application: Any) -> None:
         """Look at the framework's application before its first request; for integrations to override."""
+
+    def connection(self, scope: rules.Scope) -> Any:
+        """Return what ``vary_on`` of a rule's policy is called with; for integrations to override."""
+        return scope
 
     def repeating(self, scope: rules.Scope) -> None:
         """Prepare the scope of a request that repeats an earlier one; for integrations to override."""
@@ -322,3 +373,10 @@ class CacheMiddleware:
             reason, f"list {reason!r} in vary= if the application reads it, or drop it at the proxy"
         )
         logger.warning("%s %s is not cached: %s; %s", scope["method"], scope["path"], reason, advice)
+
+
+async def _begin_and_end(receive: Receive, send: Send) -> None:
+    """Be the lifespan of an application that has none."""
+    for answer in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{answer}.complete"})

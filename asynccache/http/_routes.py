@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from asynccache.defaults import current
 from asynccache.http._exchange import Exchange
-from asynccache.http._middleware import SCOPE_KEY, ASGIApp
+from asynccache.http._marking import ASGIApp, serve
+from asynccache.http._middleware import SCOPE_KEY
 from asynccache.policy import CachePolicy
 
 __all__ = ["MarkedApp", "current_exchange"]
-
-logger = logging.getLogger("asynccache")
 
 
 def current_exchange() -> Exchange | None:
@@ -36,7 +34,7 @@ class MarkedApp:
     ) -> None:
         self.app = app
         self.policy = policy
-        self._connect = connect
+        self._connect = _itself if connect is None else connect
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer from the cache, or let the application answer and have it recorded."""
@@ -44,19 +42,17 @@ class MarkedApp:
         if exchange is None:
             await self.app(scope, receive, send)
             return
-        reply = exchange.ready(self.policy)
-        if reply is None:
-            connection = scope if self._connect is None else self._connect(scope)
-            reply = await exchange.lookup(self.policy, scope.get("path_params"), connection)
-        if reply is None:
-            try:
-                await self.app(scope, receive, send)
-            except Exception as error:
-                reply = await exchange.rescue(error)
-                if reply is None:
-                    raise
-                logger.warning("serving a stale response instead of an error", exc_info=True)
-            else:
-                return
-        for message in reply.messages():
-            await send(message)
+        await serve(
+            self.app,
+            scope,
+            receive,
+            send,
+            exchange=exchange,
+            policy=self.policy,
+            parameters=scope.get("path_params"),
+            connect=self._connect,
+        )
+
+
+def _itself(scope: Any) -> Any:
+    return scope

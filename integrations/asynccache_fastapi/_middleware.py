@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastapi import routing
+from fastapi import Request, routing
 from starlette.routing import compile_path
 
 from asynccache import http
@@ -20,6 +20,10 @@ class CacheMiddleware(http.CacheMiddleware):
     def started(self, application: Any) -> None:
         """Report what can be seen to be wrong before the first request."""
         audit(_endpoints(getattr(application, "routes", ())))
+
+    def connection(self, scope: Any) -> Request:
+        """Return what ``vary_on`` of a rule's policy is called with."""
+        return Request(scope)
 
 
 def _endpoints(routes: Any) -> Iterator[tuple[str, Callable[..., Any], set[str]]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from inspect import signature, unwrap
 from typing import Any
 
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
 
 from asynccache import http
@@ -24,6 +25,10 @@ class CacheMiddleware(http.CacheMiddleware):
     def started(self, application: Any) -> None:
         """Report what can be seen to be wrong before the first request."""
         audit(endpoints_of(getattr(application, "routes", ())))
+
+    def connection(self, scope: Any) -> Request:
+        """Return what ``vary_on`` of a rule's policy is called with."""
+        return Request(scope)
 
 
 def endpoints_of(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, Callable[..., Any], set[str]]]:

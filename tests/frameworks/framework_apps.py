@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 import asynccache_fastapi
 import asynccache_starlette
 from asynccache import CacheConfig, CachePolicy, HTTPConfig, InMemoryBackend
+from asynccache.http import Rule
 from asynccache.testing import FakeClock
 from asynccache_starlette import cache_response
 from tests.frameworks import litestar_apps
@@ -71,6 +72,10 @@ class Spelling:
 
     name: str
     build: Callable[[Shop], Any]
+    guards_outside: bool = False
+    """What authenticates stands in front of the cache, so it sees the hits of public routes too."""
+    plain_paths_only: bool = False
+    """Paths that might be read as others are not cached."""
     screens_hosts: bool = False
     """The framework itself answers 400 to some malformed Hosts, before routing and before the cache."""
 
@@ -257,6 +262,38 @@ def _method(handler: Handler) -> Callable[..., Any]:
     return method
 
 
+def _rules(shop: Shop) -> Any:
+    """Nothing of ours in the application: paths with policies around it."""
+    endpoints = [
+        routing.Route(page.path, asynchronous(page.handler), methods=list(page.methods))
+        for page in shop.pages
+    ]
+    policies: dict[str, CachePolicy] = {}
+    for page in shop.pages:
+        if page.policy is not None:
+            policies.setdefault(page.path, page.policy)
+    rules = [Rule(path.replace("{rest:path}", "*"), policy) for path, policy in policies.items()]
+    app = Starlette(routes=endpoints)
+    cached: Any = asynccache_starlette.CacheMiddleware(app, shop.config, rules=rules)
+    if shop.guard is not None:
+        cached = _HTTPOnly(_Guard(cached, shop.guard), cached)
+    for outer in reversed(shop.middleware):
+        cached = outer.cls(cached, *outer.args, **outer.kwargs)
+    return cached
+
+
+class _HTTPOnly:
+    """A guard in front of an application is not asked about its lifespan."""
+
+    def __init__(self, app: Any, other: Any) -> None:
+        self.app = app
+        self.other = other
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Handle a connection."""
+        await (self.app if scope["type"] == "http" else self.other)(scope, receive, send)
+
+
 SPELLINGS = (
     Spelling("fastapi-decorator", _fastapi_decorator),
     Spelling("fastapi-drop-in", _fastapi_drop_in),
@@ -267,6 +304,7 @@ SPELLINGS = (
     Spelling("starlette-drop-in", _starlette_drop_in),
     Spelling("starlette-drop-in-sync", lambda shop: _starlette_drop_in(shop, synchronous)),
     Spelling("starlette-endpoint-class", _starlette_classes),
+    Spelling("any-asgi-rules", _rules, guards_outside=True, plain_paths_only=True),
     Spelling("litestar-handler", litestar_apps.by_handler, screens_hosts=True),
     Spelling("litestar-cache-option", litestar_apps.by_cache_option, screens_hosts=True),
     Spelling("litestar-handler-sync", litestar_apps.in_a_thread, screens_hosts=True),

@@ -466,6 +466,10 @@ def path_of(request: Request, run: int) -> Response:
     return PlainTextResponse(f"{run} {request.scope['raw_path']!r}")
 
 
+AMBIGUOUS = {"/f/a%2fb", "/f/a%2Fb", "/f/a//b", "/f/%ff", "/f/%fe", "/f/%EF%BF%BD", "/f/%80"}
+"""Targets that an application may read as others."""
+
+
 async def test_key_uses_raw_path(spelling: Spelling, public: bool) -> None:
     """Paths that differ on the wire differ in the cache, whatever they decode to."""
     handler = Counting(path_of)
@@ -486,7 +490,10 @@ async def test_key_uses_raw_path(spelling: Spelling, public: bool) -> None:
         for hit in (False, True):
             for number, target in enumerate(targets, 1):
                 answer = await client.get(target)
-                assert (answer.text, answer.hit) == (f"{number} {target.encode()!r}", hit)
+                stored = hit and not (spelling.plain_paths_only and target in AMBIGUOUS)
+                assert answer.hit == stored
+                assert answer.text.endswith(f" {target.encode()!r}")
+                assert stored != hit or answer.text.startswith(f"{number} ")
 
 
 async def test_paths_that_are_not_utf8_are_kept_apart(spelling: Spelling, public: bool) -> None:
@@ -499,7 +506,10 @@ async def test_paths_that_are_not_utf8_are_kept_apart(spelling: Spelling, public
         for hit in (False, True):
             for number, target in enumerate(targets, 1):
                 answer = await client.get(target)
-                assert (answer.text, answer.hit) == (f"{number} {target.encode()!r}", hit)
+                stored = hit and not (spelling.plain_paths_only and target in AMBIGUOUS)
+                assert answer.hit == stored
+                assert answer.text.endswith(f" {target.encode()!r}")
+                assert stored != hit or answer.text.startswith(f"{number} ")
 
 
 async def test_path_and_query_cannot_pass_for_each_other(spelling: Spelling, public: bool) -> None:
@@ -1008,7 +1018,7 @@ async def test_a_guard_of_a_public_route_is_not_asked_again(spelling: Spelling) 
         for _ in range(3):
             assert (await client.get("/page")).text == "run 1"
 
-    assert asked == ["/page"]
+    assert asked == ["/page"] * (3 if spelling.guards_outside else 1)
 
 
 async def test_policy_flip_from_public_does_not_serve_the_old_entry(spelling: Spelling) -> None:

@@ -78,18 +78,41 @@ async def test_an_application_whose_lifespan_raises_leaves_nothing_open() -> Non
     assert backend.log == ["open", "startup.complete", "close"]
 
 
-async def test_an_application_without_lifespan_is_no_problem() -> None:
-    """The server is told by the exception, as without the middleware; the cache opens on first use."""
+@pytest.mark.parametrize("raises", [True, False])
+async def test_the_cache_has_a_lifespan_where_the_application_has_none(raises: bool) -> None:
+    """Django raises, others return: either way the cache is opened and closed, and the server content."""
+    backend = Watched()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        assert scope["type"] == "http", "no lifespan here"
-        await marked(scope, receive, send)
+        assert scope["type"] == "http" or not raises, "no lifespan here"
+        if scope["type"] == "http":
+            await marked(scope, receive, send)
 
     marked = MarkedApp(Handler(), CachePolicy(ttl=60))
-    client = Client(CacheMiddleware(app))
-    with pytest.raises(AssertionError, match="no lifespan here"):
-        await client.startup()
-    assert [(await client.get("/")).text for _ in range(2)] == ["run 1", "run 1"]
+    async with Client(CacheMiddleware(app, CacheConfig(backend=backend))) as client:
+        assert backend.log == ["open"]
+        assert [(await client.get("/")).text for _ in range(2)] == ["run 1", "run 1"]
+    assert backend.log == ["open", "close"]
+    assert [message["type"] for message in client.lifespan_messages] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+async def test_a_store_that_must_not_be_down_fails_the_start_of_an_application_without_lifespan() -> None:
+    """Then too the server is told so."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError(scope["type"])
+
+    class Down(Watched):
+        async def open(self) -> None:
+            raise BackendError("the store is down", backend="down")
+
+    client = Client(CacheMiddleware(app, CacheConfig(backend=Down(), fail_open=False)))
+    assert (await client.startup())["type"] == "lifespan.startup.failed"
+    assert isinstance(await client.lifespan_error(), BackendError)
+    assert len(client.lifespan_messages) == 1
 
 
 async def test_a_store_that_is_down_does_not_keep_the_application_from_starting() -> None:
