@@ -153,7 +153,9 @@ class Exchange:
         self._refusal = self._unstorable(attempt)
         alone = attempt.shared_only or self._refusal is not None
         leading: Flight | None = None
+        again = False
         while True:
+            landings = flights.landings
             try:
                 found = await self._middleware.responses.find(attempt.wanted, attempt.tags)
                 reply = await self._judged(attempt, found)
@@ -174,7 +176,10 @@ class Exchange:
                 break
             other = flights.current(found.key)
             if other is None:
-                break
+                if again or not flights.landed_since(found.key, landings):
+                    break
+                again = True  # this look-up was slow: what it has missed is there by now
+                continue
             answer = await other.wait(self._middleware.coalesce_timeout)
             if isinstance(answer, Shared):
                 if attempt.suits(answer):
