@@ -12,15 +12,19 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from asynccache._engine.entry import Entry
 from asynccache._engine.runs import Run
 from asynccache._engine.store import Lease
+from asynccache.http._bounded import BoundedDict
 from asynccache.http._responses import Wanted
 from asynccache.http._rfc9111.stored import StoredResponse
 
 __all__ = ["Answer", "Flight", "Flights", "Shared"]
+
+_REMEMBERED: Final = 1024
+"""Landings, for as long as a look-up may take."""
 
 
 class Shared(NamedTuple):
@@ -95,6 +99,9 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[str, Flight] = {}
+        self._landed: BoundedDict[str, int] = BoundedDict(_REMEMBERED)
+        self.landings = 0
+        """How many flights have ended with a response."""
         self.leases: dict[str, Lease] = {}
         """What this process holds, by key. A leader takes it from who went ahead alone or is outdated."""
 
@@ -114,7 +121,15 @@ class Flights:
     def land(self, flight: Flight, answer: Shared | Answer) -> None:
         """End a flight with a response for those who wait, or with `Answer.GO`."""
         self._drop(flight)
+        if isinstance(answer, Shared):
+            self.landings += 1
+            self._landed.pop(flight.key, None)  # to be the newest again
+            self._landed[flight.key] = self.landings
         flight.tell(answer)
+
+    def landed_since(self, key: str, landings: int) -> bool:
+        """Return whether a flight for ``key`` has ended with a response since there were ``landings``."""
+        return self._landed.get(key, 0) > landings
 
     def abandon(self, flight: Flight) -> None:
         """End the leader's part without an answer."""

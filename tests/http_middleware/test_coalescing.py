@@ -51,6 +51,37 @@ async def test_a_thousand_concurrent_misses_one_run(store: str) -> None:
     assert site.at_rest
 
 
+class Lagging(InMemoryBackend):
+    """A remote store whose next answer is kept back until ``gate`` is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate: asyncio.Event | None = None
+
+    async def get(self, key: str) -> bytes | None:
+        """Answer, later perhaps, what was true at once."""
+        value = await super().get(key)
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            await gate.wait()
+        return value
+
+
+async def test_a_slow_look_at_the_store_does_not_run_the_handler_again() -> None:
+    """What a look-up did not find may have been produced and stored before its answer came."""
+    backend, handler = Lagging(), Handler()
+    site = site_with(handler, backend=ChaosBackend(backend), batching=False)
+    backend.gate = gate = asyncio.Event()
+    slow = site.start("/")
+    await until(lambda: backend.gate is None)
+    assert (await site.get("/")).text == "run 1"
+    gate.set()
+
+    assert (await slow.answer()).text == "run 1"
+    assert handler.runs == 1
+    assert site.at_rest
+
+
 async def test_different_urls_do_not_wait_for_each_other() -> None:
     """A request that hangs holds up nobody but those who want the same."""
     handler = Handler()
