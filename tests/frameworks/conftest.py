@@ -1,17 +1,51 @@
-"""Every test that asks for ``spelling`` runs in all of them; for ``public``, in both kinds of policy."""
+"""Every test that asks for ``spelling`` runs in all of them; for ``public``, in both kinds of policy.
+
+All spellings run on a store in memory. On a remote store a row depends on what the store gives back, not on
+how the application is written; so each framework runs in one spelling on Redis, in another on PostgreSQL.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import secrets
+
 import pytest
 
+from asynccache import PostgresBackend, RedisBackend
 from tests.frameworks.framework_apps import SPELLINGS, Spelling
+from tests.frameworks.framework_stores import Store
+
+REMOTE = {
+    "redis": ("fastapi-decorator", "starlette-decorator", "litestar-handler"),
+    "postgres": ("fastapi-drop-in", "starlette-drop-in", "litestar-cache-option"),
+}
+BY_NAME = {spelling.name: spelling for spelling in SPELLINGS}
+PLACES = [(name, store) for store, names in REMOTE.items() for name in names]
 
 
 @pytest.fixture(params=SPELLINGS, ids=[spelling.name for spelling in SPELLINGS])
-def spelling(request: pytest.FixtureRequest) -> Spelling:
-    """One way to write an application."""
+def spelling_in_memory(request: pytest.FixtureRequest) -> Spelling:
+    """One way to write an application, for what only the store in memory can show."""
     chosen: Spelling = request.param
     return chosen
+
+
+@pytest.fixture(
+    params=[*[(name, None) for name in BY_NAME], *PLACES],
+    ids=[*BY_NAME, *[f"{name}-on-{store}" for name, store in PLACES]],
+)
+def spelling(request: pytest.FixtureRequest) -> Spelling:
+    """One way to write an application, on a store that holds nothing yet."""
+    name, kind = request.param
+    if kind is None:
+        return BY_NAME[name]
+    url: str = request.getfixturevalue(f"{kind}_server").fresh_url()
+    namespace = secrets.token_hex(4)  # a server of many runs may have few databases
+    if kind == "redis":
+        store = Store(lambda _: RedisBackend(url, timeout=30), namespace)
+    else:
+        store = Store(lambda clock: PostgresBackend.from_url(url, timeout=30, clock=clock), namespace)
+    return dataclasses.replace(BY_NAME[name], store=store)
 
 
 @pytest.fixture(params=[False, True], ids=["not-public", "public"])

@@ -654,12 +654,12 @@ async def test_put_reaches_what_an_allow_list_has_merged(spelling: Spelling, pub
         assert not (await client.get("/page?utm=x")).hit
 
 
-async def test_query_flood_does_not_evict_hot(spelling: Spelling, public: bool) -> None:
+async def test_query_flood_does_not_evict_hot(spelling_in_memory: Spelling, public: bool) -> None:
     """Thousands of distinct queries cannot push out what is asked for again and again."""
     handler = Counting()
     clock = FakeClock()
     backend = InMemoryBackend(max_entries=64, clock=clock)
-    flooded = spelling.serve(
+    flooded = spelling_in_memory.serve(
         [page(handler, CachePolicy(ttl=60, public=public))], clock=clock, backend=backend
     )
     async with flooded as client:
@@ -1024,7 +1024,7 @@ async def test_a_guard_of_a_public_route_is_not_asked_again(spelling: Spelling) 
 async def test_policy_flip_from_public_does_not_serve_the_old_entry(spelling: Spelling) -> None:
     """What was stored as the same for everyone is not served once a new release says otherwise."""
     clock = FakeClock()
-    backend = Outliving(clock=clock)
+    backend = spelling.store.backend(clock)
     handler = Counting(echo)
     texts: list[str] = []
     for is_public in (True, False, False):
@@ -1034,13 +1034,6 @@ async def test_policy_flip_from_public_does_not_serve_the_old_entry(spelling: Sp
             texts.append((await client.get("/page", ALICE if is_public else [])).text)
 
     assert texts == ["1: Bearer alice None", "2: None None", "2: None None"]
-
-
-class Outliving(InMemoryBackend):
-    """A store that survives the application, as a remote one does."""
-
-    async def aclose(self) -> None:
-        """Keep everything."""
 
 
 # -- hits ---------------------------------------------------------------------------------------------------
@@ -1100,7 +1093,7 @@ async def test_many_ask_at_once_and_the_handler_runs_once(spelling: Spelling, pu
 async def test_policy_flip_to_vary_on_does_not_serve_the_old_entry(spelling: Spelling) -> None:
     """What was stored for all before users were told apart is not served to any of them."""
     clock = FakeClock()
-    backend = Outliving(clock=clock)
+    backend = spelling.store.backend(clock)
     handler = Counting(echo)
     texts: list[str] = []
     for policy in (CachePolicy(ttl=60, cookies=()), CachePolicy(ttl=60, vary_on=authorization)):
