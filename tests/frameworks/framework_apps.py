@@ -301,107 +301,16 @@ class _HTTPOnly:
         await (self.app if scope["type"] == "http" else self.other)(scope, receive, send)
 
 
-def _own_router(page: Page, kind: Any, endpoint: Callable[..., Any], **options: Any) -> tuple[str, Any]:
-    """Return the prefix and the router of one page, so that a layer's policy is that page's."""
-    prefix, rest = _split(page.path)
-    router = kind(**options)
-    router.api_route(rest, methods=list(page.methods))(endpoint)
-    return prefix, router
-
-
-def _controls(page: Page) -> list[Any]:
-    return [] if page.policy is None else [asynccache_fastapi.CacheControl(page.policy)]
-
-
-def _fastapi_router_policy(shop: Shop) -> Any:
-    app = asynccache_fastapi.FastAPI(
-        cache=shop.config, middleware=shop.middleware, dependencies=_dependencies(shop)
-    )
-    for page in shop.pages:
-        endpoint = synchronous(page.handler)
-        prefix, router = _own_router(page, asynccache_fastapi.APIRouter, endpoint, cache=page.policy)
-        app.include_router(router, prefix=prefix)
-    return app
-
-
-def _fastapi_include_policy(
-    shop: Shop, convert: Callable[[Handler], Callable[..., Any]] = asynchronous
-) -> Any:
-    """The policy is given where a plain router is included; what authenticates is on the routes."""
-    app = asynccache_fastapi.FastAPI(cache=shop.config, middleware=shop.middleware, cache_policy=False)
-    for page in shop.pages:
-        prefix, router = _own_router(
-            page, fastapi.APIRouter, convert(page.handler), dependencies=_dependencies(shop)
-        )
-        app.include_router(router, prefix=prefix, cache=page.policy)
-    return app
-
-
-def _fastapi_dependency(shop: Shop, convert: Callable[[Handler], Callable[..., Any]] = asynchronous) -> Any:
-    """Plain FastAPI; the policy is a dependency of the route, and stands before what authenticates."""
-    cache = Middleware(asynccache_fastapi.CacheMiddleware, config=shop.config)
-    app = fastapi.FastAPI(middleware=[*shop.middleware, cache])
-    for page in shop.pages:
-        dependencies = [*_controls(page), *_dependencies(shop)]
-        app.api_route(page.path, methods=list(page.methods), dependencies=dependencies)(
-            convert(page.handler)
-        )
-    return app
-
-
-def _fastapi_router_dependency(shop: Shop) -> Any:
-    """Plain FastAPI; the policy is a dependency of a router inside of a router."""
-    outer = fastapi.APIRouter(dependencies=_dependencies(shop))
-    for page in shop.pages:
-        prefix, router = _own_router(
-            page, fastapi.APIRouter, asynchronous(page.handler), dependencies=_controls(page)
-        )
-        outer.include_router(router, prefix=prefix)
-    cache = Middleware(asynccache_fastapi.CacheMiddleware, config=shop.config)
-    app = fastapi.FastAPI(middleware=[*shop.middleware, cache])
-    app.include_router(outer)
-    return app
-
-
-def _starlette_mount(shop: Shop, *, classes: bool = False) -> Any:
-    """The policy is that of a mount around all routes, which the first cached page takes over."""
-    policies = [page.policy for page in shop.pages if page.policy is not None]
-    policy = policies[0] if policies else None
-    routes: list[routing.BaseRoute] = []
-    for page in shop.pages:
-        endpoint: Any = asynchronous(page.handler)
-        methods: list[str] | None = list(page.methods)
-        if classes:
-            names = [method.lower() for method in page.methods if method != "HEAD"]
-            endpoint = type("Endpoint", (HTTPEndpoint,), dict.fromkeys(names, _method(page.handler)))
-        own = None if page.policy is policy else False if page.policy is None else page.policy
-        routes.append(
-            asynccache_starlette.Route(
-                page.path, endpoint, methods=methods, cache=own, middleware=_route_middleware(shop)
-            )
-        )
-    mount = asynccache_starlette.Mount("", routes=[routing.Mount("", routes=routes)], cache=policy)
-    return asynccache_starlette.Starlette(routes=[mount], cache=shop.config, middleware=shop.middleware)
-
-
 SPELLINGS = (
     Spelling("fastapi-decorator", _fastapi_decorator),
     Spelling("fastapi-drop-in", _fastapi_drop_in),
     Spelling("fastapi-drop-in-sync", lambda shop: _fastapi_drop_in(shop, synchronous)),
     Spelling("fastapi-drop-in-routers", _fastapi_routers),
     Spelling("fastapi-plain-routers", _fastapi_plain_routers),
-    Spelling("fastapi-router-policy", _fastapi_router_policy),
-    Spelling("fastapi-include-policy", _fastapi_include_policy),
-    Spelling("fastapi-include-policy-sync", lambda shop: _fastapi_include_policy(shop, synchronous)),
-    Spelling("fastapi-dependency", _fastapi_dependency),
-    Spelling("fastapi-dependency-sync", lambda shop: _fastapi_dependency(shop, synchronous)),
-    Spelling("fastapi-router-dependency", _fastapi_router_dependency),
     Spelling("starlette-decorator", _starlette_decorator),
     Spelling("starlette-drop-in", _starlette_drop_in),
     Spelling("starlette-drop-in-sync", lambda shop: _starlette_drop_in(shop, synchronous)),
     Spelling("starlette-endpoint-class", _starlette_classes),
-    Spelling("starlette-mount", _starlette_mount),
-    Spelling("starlette-mount-class", lambda shop: _starlette_mount(shop, classes=True)),
     Spelling("any-asgi-rules", _rules, guards_outside=True, plain_paths_only=True),
     Spelling("litestar-handler", litestar_apps.by_handler, screens_hosts=True),
     Spelling("litestar-cache-option", litestar_apps.by_cache_option, screens_hosts=True),
