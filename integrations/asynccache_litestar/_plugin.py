@@ -17,7 +17,7 @@ from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
 from litestar.types import Middleware
 
 from asynccache import Cache, CacheConfig, ConfigurationError
-from asynccache.http import SCOPE_KEY
+from asynccache.http import SCOPE_KEY, CacheMiddleware
 from asynccache_litestar._audit import audit, check_tags
 from asynccache_litestar._handlers import is_cached, make_cached
 from asynccache_litestar._injection import check_parameter
@@ -58,6 +58,11 @@ class CachePlugin(InitPlugin, ReceiveRoutePlugin):
     def cache(self) -> Cache:
         """The application's cache."""
         return self._layer.cache
+
+    @property
+    def middleware(self) -> CacheMiddleware:
+        """What serves and stores responses, for all routes: `asynccache.testing.override_cache` finds it."""
+        return self._layer
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Take over response caching, and compression, which has to be outside of it.

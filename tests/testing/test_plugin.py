@@ -64,6 +64,28 @@ USER = """
         assert asyncio.run(asynccache_cache.get("left over")) is None
 """
 
+OVERRIDE = """
+    import asyncio
+    from asynccache import Cache, CacheConfig
+    from asynccache.http import CacheMiddleware
+
+    async def nothing(scope, receive, send): ...
+
+    own = Cache(CacheConfig(default_ttl=7))
+    app = CacheMiddleware(nothing, cache=own)
+    other = CacheMiddleware(nothing, cache=own)
+
+    def test_both_have_a_cache_of_their_own(asynccache_override, asynccache_clock):
+        caches = [asynccache_override(each) for each in (app, other)]
+        assert [app.cache, other.cache] == caches
+        assert caches[0] is not caches[1]
+        assert {cache.config.clock for cache in caches} == {asynccache_clock}
+        assert {cache.config.default_ttl for cache in caches} == {7}
+
+    def test_has_it_no_longer():
+        assert app.cache is other.cache is own
+"""
+
 DEFAULT = """
     import pytest
     from asynccache import Cache, CacheConfig, current_cache, set_default_cache
@@ -113,6 +135,11 @@ def test_fixtures_need_no_async_plugin(tmp_path: Path, options: tuple[str, ...])
     assert "3 passed" in run_tests(tmp_path, USER, *options)
 
 
+def test_overrides_the_cache_of_an_application_for_the_test_only(tmp_path: Path) -> None:
+    """With the application's settings, on the test's clock; afterwards everything is as it was."""
+    assert "2 passed" in run_tests(tmp_path, OVERRIDE)
+
+
 def test_sets_the_default_for_the_test_only(tmp_path: Path) -> None:
     """During the test the cache is the default; afterwards, of a failed one too, it is what it was."""
     assert "1 failed, 3 passed" in run_tests(tmp_path, DEFAULT)
@@ -142,7 +169,7 @@ def test_fakes_do_not_need_pytest() -> None:
     run_python("""
         import sys
         sys.modules["pytest"] = sys.modules["pytest_asyncio"] = None
-        from asynccache.testing import ChaosBackend, ChaosCount, FakeClock, RecordedEvents
+        from asynccache.testing import ChaosBackend, FakeClock, RecordedEvents, count, override_cache
     """)
 
 
