@@ -113,7 +113,10 @@ class CachePolicy:
     public: bool = False
     """The answer is the same for everyone who may ask: hits ignore credentials and precede routing."""
     vary_on: Callable[..., Any] | None = None
-    """What distinguishes users: called with the request, its result becomes part of the key."""
+    """What distinguishes users: called with the request, its result becomes part of the key.
+
+    In FastAPI also a dependency, ``Depends(current_user)``: its result.
+    """
     cookies: tuple[str, ...] | Iterable[str] | None = None
     """Names of the cookies the response depends on; ``()`` for none. None: any cookie bypasses the cache."""
     query: tuple[str, ...] | Iterable[str] | None = None
@@ -154,7 +157,8 @@ class CachePolicy:
             raise ConfigurationError(f"public must be True or False, not {self.public!r}")
         for name in ("vary_on", "store_if"):
             value = getattr(self, name)
-            if value is not None and not callable(value):
+            resolvable = name == "vary_on" and callable(getattr(value, "dependency", None))
+            if value is not None and not callable(value) and not resolvable:
                 raise ConfigurationError(f"{name} must be callable, not {value!r}")
         if self.public and self.vary_on is not None:
             raise ConfigurationError(

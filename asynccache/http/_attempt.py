@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any
 
 from asynccache._engine.expiry import Lifetime
+from asynccache.errors import ConfigurationError, InvalidKeyError
+from asynccache.http import rules
 from asynccache.http._coalescing import Shared
 from asynccache.http._responses import Wanted
 from asynccache.http._rfc9111.selection import variant_digest
@@ -12,7 +16,7 @@ from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http.cache_status import Forward
 from asynccache.policy import CachePolicy
 
-__all__ = ["Attempt"]
+__all__ = ["Attempt", "wanted_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +42,43 @@ class Attempt:
         return variant_digest(answer.names, mine.headers, mine.extra) == variant_digest(
             answer.names, others.headers, others.extra
         )
+
+
+async def wanted_by(
+    policy: CachePolicy, asked: rules.Asked, scope: rules.Scope, connection: Any, part: str | None
+) -> tuple[Wanted | None, str | None]:
+    """Return what to look for (None: the cache stays out of it), and what makes that risky.
+
+    The URL is not a full key yet.
+
+    Args:
+        policy: The route's policy.
+        asked: The request.
+        scope: Its scope.
+        connection: What ``policy.vary_on`` is called with.
+        part: One more part of the key, from the framework.
+
+    Raises:
+        ConfigurationError: ``vary_on`` is a dependency that the framework has not resolved.
+    """
+    if not asked.url:
+        return None, "host"
+    if asked.content:
+        return None, "content"
+    reason = rules.credentials(policy, asked)
+    if reason == "cookie":
+        return None, reason
+    distinction = None
+    if policy.vary_on is not None:
+        if not callable(policy.vary_on):
+            raise ConfigurationError(f"vary_on={policy.vary_on!r}: dependencies are for routes of FastAPI")
+        distinction = policy.vary_on(connection)
+        if isawaitable(distinction):
+            distinction = await distinction
+        if distinction is None:
+            return None, "vary-on"
+    try:
+        extra = rules.user_key(policy, asked, distinction, part)
+    except InvalidKeyError:
+        return None, "vary-on"
+    return Wanted(rules.policy_url(policy, asked, scope), scope["headers"], extra), reason

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from asynccache import events
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Freshness, judge
 from asynccache.http import cache_status, rules
-from asynccache.http._attempt import Attempt
+from asynccache.http._attempt import Attempt, wanted_by
 from asynccache.http._coalescing import Answer, Flight, Shared
+from asynccache.http._context import CacheContext
 from asynccache.http._production import SERVER_ERROR, Production
 from asynccache.http._recorder import listed
 from asynccache.http._replies import Reply, nothing_stored, replay
@@ -38,6 +38,10 @@ class Exchange:
 
     # Defaults of the class, not set for each request: most requests are for routes without a policy.
     policy: CachePolicy | None = None
+    inherited: CachePolicy | None = None
+    """What the nearest layer around the route says, for a route that says nothing itself."""
+    adjusted: CacheContext | None = None
+    """What the running handler says of its response, if it says anything."""
     forward: cache_status.Forward | None = None
     """Why the endpoint runs; None as long as nothing was looked up, and after a hit."""
     refreshing = False
@@ -63,6 +67,13 @@ class Exchange:
     def open(self) -> bool:
         """A response is still expected from the application."""
         return self._production is not None
+
+    @property
+    def context(self) -> CacheContext:
+        """Where the running handler says something about its response."""
+        if self.adjusted is None:
+            self.adjusted = CacheContext()
+        return self.adjusted
 
     @property
     def asked(self) -> rules.Asked:
@@ -98,10 +109,12 @@ class Exchange:
         self.policy = policy
         if self.method not in ("GET", "HEAD"):
             return self._bypass("method", None)
-        wanted, reason = await self._wanted(policy, connection)
+        connection = self.scope if connection is None else connection
+        wanted, reason = await wanted_by(policy, self.asked, self.scope, connection, self.part)
         if wanted is None:
             return self._bypass("bypass", reason)
         tags = policy.tags_for(parameters or self.scope.get("path_params") or {})
+        wanted, tags = self._middleware.responses.named(wanted, tags, self.asked, self.pristine)
         if policy.public:
             self._middleware.remember_public(self.pristine["path"], self.asked.url, policy, wanted.url)
         attempt = Attempt(
@@ -118,27 +131,6 @@ class Exchange:
             return None
         attempt = Attempt(policy, self._middleware.lifetime(policy), wanted, (), shared_only=False)
         return await self._judged(attempt, found)
-
-    async def _wanted(self, policy: CachePolicy, connection: Any) -> tuple[Wanted | None, str | None]:
-        """Return what to look for (None: the cache stays out of it), and what makes that risky."""
-        asked = self.asked
-        if not asked.url:
-            return None, "host"
-        if asked.content:
-            return None, "content"
-        reason = rules.credentials(policy, asked)
-        if reason == "cookie":
-            return None, reason
-        distinction = None
-        if policy.vary_on is not None:
-            distinction = policy.vary_on(self.scope if connection is None else connection)
-            if isawaitable(distinction):
-                distinction = await distinction
-            if distinction is None:
-                return None, "vary-on"
-        url = rules.policy_url(policy, asked, self.scope)
-        extra = rules.user_key(policy, asked, distinction, self.part)
-        return Wanted(self._middleware.responses.url_key(url), self.scope["headers"], extra), reason
 
     def _bypass(self, forward: cache_status.Forward, reason: str | None) -> Reply | None:
         self.forward = forward

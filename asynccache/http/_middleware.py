@@ -45,7 +45,8 @@ _REMEMBERED: Final = 16_384
 _ADVICE: Final = {
     "cookie": "set cookies=() if they do not change the response, cookies=(names,) or vary_on= if they do",
     "authorization": "set vary_on= to what distinguishes users, or public=True if all get the same",
-    "vary-on": "vary_on returned None, which means that it cannot tell who is asking",
+    "vary-on": "vary_on returned None, which means that it cannot tell who is asking, or an object without a "
+    "lasting identity: return an id",
     "host": "the request has no single valid Host, or a malformed target",
     "content": "the request has a body, which cannot be part of the key",
 }
@@ -115,7 +116,7 @@ class CacheMiddleware:
         """Their paths: all others need not be looked for."""
         self._uncacheable: BoundedDict[str, float] = BoundedDict(_REMEMBERED)
         self._lifetimes: dict[int, tuple[CachePolicy, Lifetime]] = {}
-        self._warned: set[tuple[int, str]] = set()
+        self._warned: set[tuple[int, int, str]] = set()
 
     async def __call__(self, scope: rules.Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -366,9 +367,11 @@ class CacheMiddleware:
 
     def warn_once(self, policy: CachePolicy | None, reason: str, scope: rules.Scope) -> None:
         """Say once per policy why requests bypass the cache, and what to do about it."""
-        if reason in ("head", "request") or (id(policy), reason) in self._warned:
+        # One policy may be that of many routes; frameworks say which endpoint it is.
+        warning = id(policy), id(scope.get("endpoint")), reason
+        if reason in ("head", "request") or warning in self._warned:
             return
-        self._warned.add((id(policy), reason))
+        self._warned.add(warning)
         advice = _ADVICE.get(
             reason, f"list {reason!r} in vary= if the application reads it, or drop it at the proxy"
         )

@@ -161,6 +161,8 @@ class Production:
         reason = self.recording.start(message, frozenset(self._attempt.policy.statuses))
         if reason is None and self._attempt.shared_only and not is_shared(self.recording.headers):
             reason = "authorization"
+        if reason is None and exchange.adjusted is not None and not exchange.adjusted.stored:
+            reason = "no-store"
         if reason is not None:
             self.give_up(reason)
             await self.release()
@@ -171,6 +173,8 @@ class Production:
 
     async def _body(self, message: Any, exchange: Exchange) -> tuple[Any, ...]:
         reason = self.recording.take(message)
+        if reason is None and exchange.adjusted is not None and not exchange.adjusted.stored:
+            reason = "no-store"  # looked at with every part: a stream may come to know it late
         if reason is not None:
             self.give_up(reason)
             await self.release()
@@ -198,15 +202,21 @@ class Production:
         )
         names = tuple(sorted({*(vary_names(recording.headers) or ()), *_policy_names(policy)}))
         seconds = stopwatch() - self._started
-        entry = responses.response_entry(response, self._attempt.lifetime, self.stamps or (), seconds)
+        lifetime, detail = self._attempt.lifetime, None
+        if exchange.adjusted is not None:
+            lifetime = exchange.adjusted.lifetime(policy, self._middleware.cache.default_ttl, lifetime)
+            if not set(exchange.adjusted.tags) <= set(self._attempt.tags):
+                detail = "tags"
+                responses.learn(self._attempt.wanted, exchange.adjusted.tags)
+        entry = responses.response_entry(response, lifetime, self.stamps or (), seconds)
         responses.store.tally.computed += 1
         responses.store.emit(events.Computed(self.found.key, seconds))
         stored = False
-        if self.stamps is not None:
+        if self.stamps is not None and detail is None:
             stored = await responses.fill(
                 self.found, self._attempt.wanted, entry, names=names, run=self.run, lease=self.lease
             )
-        self._end(Shared(entry, response, names, self._attempt.wanted))
+        self._end(Answer.RETRY if detail else Shared(entry, response, names, self._attempt.wanted))
         await self.release()
         head, self._head = self._head, None
         if head is None:
@@ -215,8 +225,8 @@ class Production:
             reply = replay(response, entry, now, conditions=exchange.scope["headers"])
             if reply.status != response.status:
                 head, message = reply.messages()
-                return exchange.marked(head, stored=stored), message
-        return exchange.marked(_with_fields(head, added), stored=stored), message
+                return exchange.marked(head, stored=stored, detail=detail), message
+        return exchange.marked(_with_fields(head, added), stored=stored, detail=detail), message
 
     # -- ending -------------------------------------------------------------------------------------
 

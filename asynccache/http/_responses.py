@@ -8,7 +8,7 @@ removing the key of a URL removes all its variants for good, whatever other proc
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
@@ -19,6 +19,7 @@ from asynccache._engine.runs import Run
 from asynccache._engine.store import EntryStore, Lease
 from asynccache._engine.tags import Stamp
 from asynccache.cache import Cache
+from asynccache.http import rules
 from asynccache.http._bounded import BoundedDict
 from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.selection import MAX_VARIANTS, variant_digest
@@ -29,6 +30,9 @@ __all__ = ["Found", "ResponseCache", "Wanted"]
 _INDEX_TTL: Final = 86400.0
 """Seconds an index lives at least; its variants become unreachable with it."""
 _REMEMBERED_URLS: Final = 4096
+_REMEMBERED_TAGS: Final = 16_384
+_LEARNED_TAGS: Final = 32
+"""Tags remembered of one URL; beyond that the latest only."""
 
 
 class Wanted(NamedTuple):
@@ -60,11 +64,56 @@ class ResponseCache:
         serializer = cache.config.but(codec="msgpack").serializer()
         self.coder = Coder(self.store, serializer)
         self._learned: BoundedDict[str, tuple[bytes, ...]] = BoundedDict(_REMEMBERED_URLS)
+        self._tags: BoundedDict[tuple[str, tuple[str, ...]], tuple[str, ...]] = BoundedDict(_REMEMBERED_TAGS)
         self._variants: BoundedDict[tuple[str, tuple[str, ...]], set[str]] = BoundedDict(_REMEMBERED_URLS)
 
     def url_key(self, url: str) -> str:
         """Return the full key of a URL named by `asynccache.http.rules.url_key`."""
         return self.store.namespace.http_prefix + url
+
+    # -- tags ---------------------------------------------------------------------------------------
+
+    def named(
+        self, wanted: Wanted, tags: tuple[str, ...], asked: rules.Asked, scope: rules.Scope
+    ) -> tuple[Wanted, tuple[str, ...]]:
+        """Return what is wanted under its full key, and all the tags that it has or will have.
+
+        Beside the policy's these are what handlers have added before (see `learn`), and the tag of the path,
+        where the URL is not simply that (see `forget`).
+        """
+        simple = rules.plain_url(scope.get("scheme", "http"), asked.host, scope["path"])
+        beside = () if wanted.url == simple else (_path_tag(simple),)
+        wanted = wanted._replace(url=self.url_key(wanted.url))
+        learned = self._tags.get((wanted.url, wanted.extra), ()) if self._tags else ()
+        if beside or learned:
+            tags = tuple(dict.fromkeys((*tags, *beside, *learned)))
+        return wanted, tags
+
+    def learn(self, wanted: Wanted, tags: Sequence[str]) -> None:
+        """Expect ``tags`` on the response from now on: its handler has added them.
+
+        They did not count this time: what was invalidated while the handler ran could not be known.
+        """
+        key = (wanted.url, wanted.extra)
+        known = tuple(dict.fromkeys((*self._tags.get(key, ()), *tags)))
+        self._tags[key] = known if len(known) <= _LEARNED_TAGS else tuple(tags)
+
+    async def forget(self, origins: Iterable[tuple[str, str]], paths: Iterable[str]) -> bool:
+        """Remove every response of some paths: all variants, all queries; False if the store failed.
+
+        What was asked for by the path alone is under its own key. Everything else (with a query, or spelled
+        with other escapes) has the path's tag: nobody could enumerate it.
+
+        Args:
+            origins: Schemes and hosts.
+            paths: Decoded paths.
+        """
+        plain = [rules.plain_url(scheme, host, path) for scheme, host in origins for path in paths]
+        urls = [url for url in dict.fromkeys(plain) if url]
+        if not urls:
+            return True
+        await self.remove([self.url_key(url) for url in urls])
+        return await self.store.invalidate_tags([_path_tag(url) for url in urls])
 
     # -- looking up ---------------------------------------------------------------------------------
 
@@ -185,3 +234,7 @@ class ResponseCache:
 def variant_key(wanted: Wanted, index: VaryIndex) -> str:
     """Return the full key of the variant that answers a request."""
     return f"{wanted.url}|{index.generation}|{variant_digest(index.names, wanted.headers, wanted.extra)}"
+
+
+def _path_tag(url: str) -> str:
+    return f"url:{url}"

@@ -10,7 +10,7 @@ import re
 from collections.abc import MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_plus, urlsplit
 
 from asynccache.http._rfc9111.fields import Headers, cache_control
 from asynccache.http._rfc9111.invalidation import same_origin_targets
@@ -136,6 +136,24 @@ def url_key(scheme: str, host: str, path: bytes, query: bytes) -> str:
     if not _PATH.match(path) or not _QUERY.match(query):
         return ""
     return f"{scheme}:{len(host)}:{host}:{len(path)}:{path.decode('latin-1')}?{query.decode('latin-1')}"
+
+
+def plain_url(scheme: str, host: str, path: str) -> str:
+    """Return the name of a path's URL as it is usually sent: no query, no escapes but the necessary.
+
+    Args:
+        scheme: The scheme.
+        host: The host, in its normal form.
+        path: The decoded path.
+    """
+    return url_key(scheme, host, quote(path, safe="/:@!$&'()*+,;=~").encode("ascii"), b"")
+
+
+def origin(base_url: str) -> tuple[str, str]:
+    """Return scheme and host of a URL, "" for a host that is none."""
+    parts = urlsplit(base_url)
+    host = parts.netloc.rpartition("@")[2].encode("ascii", "replace")
+    return parts.scheme.lower(), _host(host, parts.scheme.lower())
 
 
 def filtered_query(query: bytes, allowed: Sequence[str]) -> bytes:

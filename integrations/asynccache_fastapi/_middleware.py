@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from fastapi import Request, routing
-from starlette.routing import compile_path
+import fastapi
+from fastapi import routing
+from starlette.requests import Request
+from starlette.routing import Mount, compile_path
 
 from asynccache import http
-from asynccache_starlette._middleware import audit, endpoints_of
+from asynccache_fastapi._arming import CACHED_METHODS, arm
+from asynccache_fastapi._control import control_in
+from asynccache_starlette._endpoints import can_inherit
+from asynccache_starlette._middleware import Audited, audit, endpoints_of
 
 __all__ = ["CacheMiddleware"]
 
@@ -18,20 +23,31 @@ class CacheMiddleware(http.CacheMiddleware):
     """The cache in front of a FastAPI application; see `asynccache.http.CacheMiddleware`."""
 
     def started(self, application: Any) -> None:
-        """Report what can be seen to be wrong before the first request."""
+        """Report what can be seen to be wrong before the first request, and prepare the routes."""
         audit(_endpoints(getattr(application, "routes", ())))
+        if isinstance(application, fastapi.FastAPI):
+            arm(application, control_in)
 
-    def connection(self, scope: Any) -> Request:
-        """Return what ``vary_on`` of a rule's policy is called with."""
+    def connection(self, scope: Any) -> Any:
+        """Return the request, for ``vary_on`` of a rule."""
         return Request(scope)
 
 
-def _endpoints(routes: Any) -> Iterator[tuple[str, Callable[..., Any], set[str]]]:
-    contexts = getattr(routing, "iter_route_contexts", None)
-    if contexts is None:  # FastAPI before 0.137: included routes are copied into the application's own
-        yield from endpoints_of(routes)
-        return
-    for context in contexts(routes):
-        endpoint = getattr(context, "endpoint", None)
-        if callable(endpoint):
-            yield context.path, endpoint, set(compile_path(context.path)[2])
+def _endpoints(routes: Any, path: str = "") -> Iterator[Audited]:
+    known: Iterator[Any] = routing.iter_route_contexts(list(routes))  # the route's attributes are theirs
+    for context in known:
+        route = context.original_route
+        if isinstance(route, routing.APIRoute):
+            control = control_in(context.dependencies)
+            asks = not CACHED_METHODS.isdisjoint(context.methods) and can_inherit(context.endpoint)
+            yield Audited(
+                path + context.path,
+                context.endpoint,
+                set(compile_path(context.path)[2]),
+                control.policy if control is not None and asks else None,
+                dependencies=True,
+            )
+        elif isinstance(route, Mount) and any(isinstance(inner, routing.APIRoute) for inner in route.routes):
+            yield from _endpoints(route.routes, path + route.path)
+        else:
+            yield from endpoints_of([route], path)

@@ -1,10 +1,22 @@
-"""asynccache in Starlette: middleware, ``cache=`` on routes, a decorator, and the cache in handlers."""
+"""asynccache in Starlette: middleware, ``cache=`` on routes and mounts, a decorator, `get_cache`."""
 
 from __future__ import annotations
 
+from asynccache.http import CacheContext, cache_context
 from asynccache_starlette._application import Starlette
 from asynccache_starlette._endpoints import cache_response, get_cache
+from asynccache_starlette._invalidation import invalidate_route
 from asynccache_starlette._middleware import CacheMiddleware
-from asynccache_starlette._routing import Route
+from asynccache_starlette._routing import Mount, Route
 
-__all__ = ["CacheMiddleware", "Route", "Starlette", "cache_response", "get_cache"]
+__all__ = [
+    "CacheContext",
+    "CacheMiddleware",
+    "Mount",
+    "Route",
+    "Starlette",
+    "cache_context",
+    "cache_response",
+    "get_cache",
+    "invalidate_route",
+]

@@ -17,10 +17,19 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from asynccache import DEFAULT, Cache, CachePolicy, ConfigurationError
-from asynccache.http import SCOPE_KEY, Reply, current_exchange
+from asynccache.http import SCOPE_KEY, Exchange, Reply, current_exchange, inherited_policy
 from asynccache.policy import Default, Seconds
+from asynccache_starlette._distinctions import dependency_of, keep_resolved, resolved, with_parameter
 
-__all__ = ["ReplayedResponse", "cache_response", "get_cache", "marked_endpoints"]
+__all__ = [
+    "ReplayedResponse",
+    "cache_response",
+    "can_inherit",
+    "get_cache",
+    "mark",
+    "marked_endpoints",
+    "policy_of",
+]
 
 logger = logging.getLogger("asynccache")
 
@@ -86,7 +95,8 @@ def cache_response(
         ttl: Seconds or a timedelta; None until invalidated; left out: the cache's ``default_ttl``.
         tags: Names to invalidate by; ``{path_parameter}`` or ``{argument}`` is filled in.
         policy: All of this as one object.
-        options: Other fields of `asynccache.CachePolicy`: ``public``, ``stale_while_revalidate`` …
+        options: Other fields of `asynccache.CachePolicy`: ``public``, ``stale_while_revalidate`` … In FastAPI
+            ``vary_on`` may be a dependency: ``vary_on=Depends(current_user)``.
 
     Raises:
         ConfigurationError: an argument is wrong, or the endpoint is something else than a function.
@@ -99,40 +109,51 @@ def cache_response(
     combined = CachePolicy.combine(policy, fields)
 
     def decorate(function: Callable[..., Any]) -> Any:
-        return _marked(function, combined)
+        return mark(function, combined)
 
     return decorate if endpoint is None else decorate(endpoint)
 
 
-def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., Coroutine[Any, Any, Any]]:
-    plain: Any = inspect.unwrap(function)
-    while isinstance(plain, partial):
-        plain = inspect.unwrap(plain.func)
-    name = plain.__qualname__ if hasattr(plain, "__qualname__") else repr(plain)
-    if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
-        raise ConfigurationError(
-            f"cache_response belongs on a function, not on {function!r}; a class: Route(..., cache=)"
-        )
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
-        raise ConfigurationError(f"{name} is a stream (it yields): streams are never cached")
-    asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(plain)
-    told = False
+def mark(
+    function: Callable[..., Any], policy: CachePolicy | None, *, own: bool = True
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return ``function`` as an endpoint that asks the cache first.
+
+    Args:
+        function: The endpoint.
+        policy: Its policy; None: that of the nearest layer around the route, if there is one then.
+        own: The policy was given for this endpoint; else it concerns GET and HEAD only.
+
+    Raises:
+        ConfigurationError: the endpoint is something else than a function, or a stream.
+    """
+    name = named_function(function)
+    asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        plain_function(function)
+    )
+    dependency = None if policy is None else dependency_of(policy)
+    if policy is not None and dependency is not None:
+        policy = policy.but(vary_on=resolved)
+    told = policy is None
 
     @wraps(function)
     async def endpoint(*args: Any, **kwargs: Any) -> Any:
         nonlocal told
         exchange = current_exchange()
+        if dependency is not None:
+            keep_resolved(kwargs, exchange)
         if exchange is None:
             if not told:
                 told = True
                 logger.warning("%s is not cached: the application has no CacheMiddleware", name)
             return await _call(function, asynchronous, args, kwargs)
         scope = exchange.scope
-        if not _serves(scope.get("endpoint"), endpoint):
+        rule = policy if own and policy is not None else in_force(exchange, policy)
+        if rule is None or not _serves(scope.get("endpoint"), endpoint):
             return await _call(function, asynchronous, args, kwargs)
-        reply = exchange.ready(policy)
+        reply = exchange.ready(rule)
         if reply is None:
-            reply = await exchange.lookup(policy, {**scope.get("path_params", {}), **kwargs}, Request(scope))
+            reply = await exchange.lookup(rule, {**scope.get("path_params", {}), **kwargs}, Request(scope))
         if reply is None:
             try:
                 return await _call(function, asynchronous, args, kwargs)
@@ -143,8 +164,63 @@ def _marked(function: Callable[..., Any], policy: CachePolicy) -> Callable[..., 
                 logger.warning("serving a stale response instead of an error", exc_info=True)
         return ReplayedResponse(reply)
 
-    marked_endpoints[endpoint] = policy
+    if dependency is not None:
+        endpoint.__signature__ = with_parameter(inspect.signature(function), dependency)  # type: ignore[attr-defined]
+    if policy is not None:
+        marked_endpoints[endpoint] = policy
     return endpoint
+
+
+def in_force(exchange: Exchange, policy: CachePolicy | None) -> CachePolicy | None:
+    """Return the policy for a request whose route says nothing itself."""
+    if policy is None:
+        return inherited_policy(exchange)
+    return policy if exchange.method in ("GET", "HEAD") else None
+
+
+def plain_function(function: Callable[..., Any]) -> Any:
+    """Return what is inside of decorators and partials."""
+    plain: Any = inspect.unwrap(function)
+    while isinstance(plain, partial):
+        plain = inspect.unwrap(plain.func)
+    return plain
+
+
+def named_function(function: Callable[..., Any]) -> str:
+    """Return the name of an endpoint that can be marked.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    plain = plain_function(function)
+    name: str = plain.__qualname__ if hasattr(plain, "__qualname__") else repr(plain)
+    if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
+        raise ConfigurationError(
+            f"cache_response belongs on a function, not on {function!r}; a class: Route(..., cache=)"
+        )
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        raise ConfigurationError(f"{name} is a stream (it yields): streams are never cached")
+    return name
+
+
+def can_inherit(function: Callable[..., Any]) -> bool:
+    """Return whether an endpoint without a policy may get one from the layers around its route."""
+    try:
+        named_function(function)
+    except ConfigurationError:
+        return False
+    return policy_of(function) is None
+
+
+def policy_of(endpoint: Any) -> CachePolicy | None:
+    """Return the policy of a marked endpoint, which may be inside of other decorators."""
+    while endpoint is not None:
+        endpoint = getattr(endpoint, "__func__", endpoint)  # of a method: a decorator has marked its function
+        policy = marked_endpoints.get(endpoint) if type(endpoint).__hash__ is not None else None
+        if policy is not None:
+            return policy
+        endpoint = endpoint.func if isinstance(endpoint, partial) else getattr(endpoint, "__wrapped__", None)
+    return None
 
 
 def _serves(served: Any, endpoint: Callable[..., Any]) -> bool:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from inspect import signature, unwrap
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
 
-from asynccache import http
-from asynccache.http import MarkedApp
-from asynccache_starlette._endpoints import marked_endpoints
+from asynccache import CachePolicy, ConfigurationError, http
+from asynccache.http import InheritingApp, MarkedApp
+from asynccache_starlette import _routing
+from asynccache_starlette._distinctions import resolved
+from asynccache_starlette._endpoints import marked_endpoints, policy_of
 
-__all__ = ["CacheMiddleware", "audit", "endpoints_of"]
+__all__ = ["Audited", "CacheMiddleware", "audit", "endpoints_of"]
 
 logger = logging.getLogger("asynccache")
 
@@ -26,56 +28,96 @@ class CacheMiddleware(http.CacheMiddleware):
         """Report what can be seen to be wrong before the first request."""
         audit(endpoints_of(getattr(application, "routes", ())))
 
-    def connection(self, scope: Any) -> Request:
-        """Return what ``vary_on`` of a rule's policy is called with."""
+    def connection(self, scope: Any) -> Any:
+        """Return the request, for ``vary_on`` of a rule."""
         return Request(scope)
 
 
-def endpoints_of(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, Callable[..., Any], set[str]]]:
-    """Return path, endpoint and path parameters of every route, mounted ones included."""
+class Audited(NamedTuple):
+    """One route, as the audit sees it."""
+
+    path: str
+    endpoint: Callable[..., Any]
+    parameters: set[str]
+    """Of its path, mounts included."""
+    inherited: CachePolicy | None = None
+    """What the layers around it say."""
+    within_reach: bool = True
+    """It would be cached under that, being of a kind that asks."""
+    dependencies: bool = False
+    """The framework resolves dependencies."""
+
+
+def endpoints_of(
+    routes: Iterable[BaseRoute],
+    path: str = "",
+    parameters: frozenset[str] = frozenset(),
+    inherited: CachePolicy | None = None,
+) -> Iterator[Audited]:
+    """Return what the audit looks at, of every route, mounted ones included."""
     for route in routes:
         if isinstance(route, Mount):
-            yield from endpoints_of(route.routes)
+            below = inherited
+            if isinstance(route, _routing.Mount) and route.cache is not None:
+                below = route.cache or None
+            named = parameters | (set(route.param_convertors) - {"path"})
+            if isinstance(route, _routing.Mount) and route.marked is not None:
+                yield Audited(path + route.path, route.marked, {*named, "path"})
+            yield from endpoints_of(route.routes, path + route.path, frozenset(named), below)
         elif isinstance(route, Route):
-            yield route.path, route.endpoint, set(route.param_convertors)
-
-
-def audit(endpoints: Iterable[tuple[str, Callable[..., Any], set[str]]]) -> None:
-    """Report decorators in the wrong order, and refuse tags that name parameters a route does not have.
-
-    Raises:
-        ConfigurationError: such a tag.
-    """
-    inside_out = {unwrap(marked): marked for marked in marked_endpoints}
-    for path, endpoint, parameters in endpoints:
-        if isinstance(endpoint, MarkedApp):
-            endpoint.policy.check_tags(parameters)
-            continue
-        policy = marked_endpoints.get(_function(endpoint)) if _hashable(endpoint) else None
-        if policy is not None:
-            policy.check_tags(parameters | set(signature(endpoint).parameters))
-        elif _hashable(endpoint) and unwrap(endpoint) in inside_out and not _wraps_marked(endpoint):
-            logger.error(
-                "%s is not cached: put cache_response below the route's decorator, directly above %s",
-                path,
-                getattr(endpoint, "__qualname__", endpoint),
+            asks = isinstance(route, _routing.Route)
+            concerned = route.methods is None or not {"GET", "HEAD"}.isdisjoint(route.methods)
+            yield Audited(
+                path + route.path,
+                route.endpoint,
+                {*parameters, *route.param_convertors},
+                inherited
+                if concerned and not (isinstance(route, _routing.Route) and not route.asks)
+                else None,
+                asks,
             )
 
 
-def _function(endpoint: Any) -> Any:
-    """Return the function of a method, which is where a decorator in a class body has left its mark."""
-    return getattr(endpoint, "__func__", endpoint)
+def audit(routes: Iterable[Audited]) -> None:
+    """Report decorators in the wrong order, and refuse tags that name parameters a route does not have.
+
+    Raises:
+        ConfigurationError: such a tag, or a dependency where there are none.
+    """
+    inside_out = {unwrap(marked): marked for marked in marked_endpoints}
+    for route in routes:
+        endpoint = route.endpoint
+        if isinstance(endpoint, MarkedApp):
+            endpoint.policy.check_tags(route.parameters)
+            continue
+        policy = policy_of(endpoint)
+        if policy is not None:
+            if policy.vary_on is resolved and not route.dependencies:
+                raise ConfigurationError(
+                    f"{route.path}: vary_on=Depends(...) is for FastAPI; here it is a function of the request"
+                )
+            policy.check_tags(route.parameters | set(signature(endpoint).parameters))
+        elif _hashable(endpoint) and unwrap(endpoint) in inside_out:
+            logger.error(
+                "%s is not cached: put cache_response below the route's decorator, directly above %s",
+                route.path,
+                getattr(endpoint, "__qualname__", endpoint),
+            )
+        elif route.inherited is not None:
+            _audit_inherited(route, route.inherited)
+
+
+def _audit_inherited(route: Audited, policy: CachePolicy) -> None:
+    arguments: set[str] = set()
+    if not isinstance(route.endpoint, (type, InheritingApp)):
+        arguments = set(signature(route.endpoint).parameters)
+    policy.check_tags(route.parameters | arguments)
+    if not route.within_reach:
+        logger.error(
+            "%s is not cached under the policy of the mount: make it a Route of asynccache_starlette",
+            route.path,
+        )
 
 
 def _hashable(endpoint: object) -> bool:
     return type(endpoint).__hash__ is not None
-
-
-def _wraps_marked(endpoint: Any) -> bool:
-    """Return whether a marked endpoint is somewhere inside of ``endpoint``'s decorators."""
-    while endpoint is not None:
-        endpoint = _function(endpoint)
-        if endpoint in marked_endpoints:
-            return True
-        endpoint = getattr(endpoint, "__wrapped__", None)
-    return False

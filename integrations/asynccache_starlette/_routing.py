@@ -1,21 +1,32 @@
-"""`Route` with ``cache=``."""
+"""`Route` and `Mount` with ``cache=``."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from starlette import routing
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from asynccache import CachePolicy
-from asynccache.http import MarkedApp
-from asynccache_starlette._endpoints import cache_response
+from asynccache import CachePolicy, ConfigurationError
+from asynccache.http import SCOPE_KEY, Exchange, InheritingApp, MarkedApp
+from asynccache_starlette._distinctions import dependency_of
+from asynccache_starlette._endpoints import can_inherit, mark, policy_of
 
-__all__ = ["Route"]
+__all__ = ["Mount", "Route"]
+
+CacheOption = CachePolicy | float | timedelta | bool | None
+
+
+def _policy(cache: CacheOption) -> CachePolicy | None:
+    policy = CachePolicy.of(cache)
+    if policy is not None and dependency_of(policy) is not None:
+        raise ConfigurationError("vary_on=Depends(...) is for FastAPI; here it is a function of the request")
+    return policy
 
 
 class Route(routing.Route):
@@ -24,27 +35,75 @@ class Route(routing.Route):
     Args:
         path: As in Starlette.
         endpoint: As in Starlette: a function or an ASGI application such as an ``HTTPEndpoint`` class.
-        cache: True (default ttl), seconds, a timedelta or a `asynccache.CachePolicy`; False and None: not
-            cached.
+        cache: True (default ttl), seconds, a timedelta or a `asynccache.CachePolicy`; False: not cached;
+            None: as the nearest `Mount` with ``cache=`` says, else not cached.
         options: As in Starlette. The route's own middleware runs before every hit.
+    """
+
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], *, cache: CacheOption = None, **options: Any
+    ) -> None:
+        policy = _policy(cache)
+        if cache is not False:
+            plain: Any = endpoint
+            while isinstance(plain, partial):
+                plain = plain.func
+            if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
+                options.setdefault("name", routing.get_name(endpoint))
+                if policy is not None:
+                    endpoint = MarkedApp(endpoint, policy, Request)
+                elif not _has_marked_method(endpoint):
+                    endpoint = InheritingApp(endpoint, Request)
+            elif policy is not None or can_inherit(endpoint):
+                endpoint = mark(endpoint, policy)
+        super().__init__(path, endpoint, **options)
+        self.asks = cache is not False
+        """Whether it takes a policy from the layers around it."""
+
+
+def _has_marked_method(endpoint: Any) -> bool:
+    """Return whether ``cache_response`` stands on a method of an endpoint class: nearer than any layer."""
+    return any(policy_of(getattr(endpoint, method, None)) is not None for method in ("get", "head"))
+
+
+class Mount(routing.Mount):
+    """A Starlette mount with a policy for what is below it.
+
+    The policy is for GET and HEAD of every `Route` below, at any depth, that has no ``cache=`` of its own
+    and no nearer `Mount` with one. A mounted application without routes, such as ``StaticFiles``, is cached
+    as a whole.
+
+    Args:
+        path: As in Starlette.
+        app: As in Starlette.
+        routes: As in Starlette; those that are to be cached are of `asynccache_starlette.Route`.
+        name: As in Starlette.
+        cache: True (default ttl), seconds, a timedelta or a `asynccache.CachePolicy`; False: not cached;
+            None: as what is around it says.
+        options: As in Starlette. The mount's middleware runs before every hit.
     """
 
     def __init__(
         self,
         path: str,
-        endpoint: Callable[..., Any],
+        app: ASGIApp | None = None,
+        routes: Sequence[routing.BaseRoute] | None = None,
+        name: str | None = None,
         *,
-        cache: CachePolicy | float | timedelta | bool | None = None,
+        cache: CacheOption = None,
         **options: Any,
     ) -> None:
-        policy = CachePolicy.of(cache)
-        if policy is not None:
-            plain: Any = endpoint
-            while isinstance(plain, partial):
-                plain = plain.func
-            if inspect.isfunction(plain) or inspect.ismethod(plain):
-                endpoint = cache_response(endpoint, policy=policy)
-            else:
-                options.setdefault("name", routing.get_name(endpoint))
-                endpoint = MarkedApp(endpoint, policy, Request)
-        super().__init__(path, endpoint, **options)
+        policy = _policy(cache)
+        self.cache: CachePolicy | Literal[False] | None = False if cache is False else policy
+        self.marked: MarkedApp | None = None
+        """The mounted application, where it is cached as a whole."""
+        if policy is not None and app is not None and not hasattr(app, "routes"):
+            app = self.marked = MarkedApp(app, policy, Request)
+        super().__init__(path, app, routes, name, **options)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, under the policy."""
+        exchange = scope.get(SCOPE_KEY)
+        if self.cache is not None and isinstance(exchange, Exchange):
+            exchange.inherited = self.cache or None
+        await super().handle(scope, receive, send)

@@ -22,7 +22,7 @@ from asynccache import CacheConfig, CachePolicy, GuardConfig, HTTPConfig, InMemo
 from asynccache.http import Rule
 from asynccache.testing import FakeClock
 from asynccache_starlette import cache_response
-from tests.frameworks import litestar_apps
+from tests.frameworks import layered_apps, litestar_apps
 from tests.frameworks.framework_stores import MEMORY, Store
 from tests.http_middleware.asgi_client import Client
 
@@ -307,10 +307,18 @@ SPELLINGS = (
     Spelling("fastapi-drop-in-sync", lambda shop: _fastapi_drop_in(shop, synchronous)),
     Spelling("fastapi-drop-in-routers", _fastapi_routers),
     Spelling("fastapi-plain-routers", _fastapi_plain_routers),
+    Spelling("fastapi-router-policy", layered_apps.by_router),
+    Spelling("fastapi-include-policy", layered_apps.by_inclusion),
+    Spelling("fastapi-include-policy-sync", lambda shop: layered_apps.by_inclusion(shop, in_a_thread=True)),
+    Spelling("fastapi-dependency", layered_apps.by_dependency),
+    Spelling("fastapi-dependency-sync", lambda shop: layered_apps.by_dependency(shop, in_a_thread=True)),
+    Spelling("fastapi-router-dependency", layered_apps.by_router_dependency),
     Spelling("starlette-decorator", _starlette_decorator),
     Spelling("starlette-drop-in", _starlette_drop_in),
     Spelling("starlette-drop-in-sync", lambda shop: _starlette_drop_in(shop, synchronous)),
     Spelling("starlette-endpoint-class", _starlette_classes),
+    Spelling("starlette-mount", layered_apps.by_mount),
+    Spelling("starlette-mount-class", lambda shop: layered_apps.by_mount(shop, classes=True)),
     Spelling("any-asgi-rules", _rules, guards_outside=True, plain_paths_only=True),
     Spelling("litestar-handler", litestar_apps.by_handler, screens_hosts=True),
     Spelling("litestar-cache-option", litestar_apps.by_cache_option, screens_hosts=True),

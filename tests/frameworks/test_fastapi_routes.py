@@ -112,8 +112,13 @@ def documented(app: fastapi.FastAPI, add: Callable[..., Any]) -> dict[str, Any]:
     return app.openapi()
 
 
-@MAKERS
-def test_openapi_is_unchanged_by_caching(make: Any) -> None:
+def dropped_in_silently(**options: Any) -> tuple[fastapi.FastAPI, Register]:
+    """Return the drop-in class, told not to describe the cache."""
+    return dropped_in(cache_openapi=False, **options)
+
+
+@pytest.mark.parametrize("make", [decorated, dropped_in_silently])
+def test_openapi_is_unchanged_by_caching_unless_the_cache_is_described(make: Any) -> None:
     """The schema is that of the same application without a cache."""
     plain = fastapi.FastAPI()
 
