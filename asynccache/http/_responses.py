@@ -217,7 +217,8 @@ class ResponseCache:
     def _index_entry(self, key: str, index: VaryIndex, variant: Entry) -> Entry:
         life = _INDEX_TTL if variant.expires == inf else max(_INDEX_TTL, variant.expires - variant.created)
         lifetime = Lifetime.plain(None if variant.expires == inf else life)
-        return self.coder.entry(key, index, lifetime, variant.stamps)
+        # Without the variant's tags: one user's are not another's, and every variant answers for its own.
+        return self.coder.entry(key, index, lifetime)
 
     # -- removing -----------------------------------------------------------------------------------
 

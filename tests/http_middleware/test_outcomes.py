@@ -374,3 +374,20 @@ async def test_nothing_is_left_over() -> None:
         await asyncio.wait({ongoing.task})
         ongoing.task.exception()
     assert site.at_rest
+
+
+async def test_what_is_tagged_for_one_user_leaves_the_others_alone() -> None:
+    """Invalidating it removes that user's response of a URL and no other's."""
+
+    def user(scope: Any) -> Any:
+        return scope["path_params"]["user"]
+
+    site = Site(Handler(), CachePolicy(ttl=60, vary_on=user, tags=["page:{user}", "pages"]))
+    for name in ("alice", "bob"):
+        await site.get("/", path_params={"user": name})
+    await site.cache.invalidate_tags("page:alice")
+    hits = [(await site.get("/", path_params={"user": name})).hit for name in ("bob", "alice", "bob")]
+    assert hits == [True, False, True]
+    await site.cache.invalidate_tags("pages")
+    hits = [(await site.get("/", path_params={"user": name})).hit for name in ("bob", "alice", "bob")]
+    assert hits == [False, False, True]
