@@ -1,0 +1,1 @@
+"""A shop: a small FastAPI application with public, per-user, invalidated and stale answers."""
