@@ -15,7 +15,7 @@ from asyncio import AbstractEventLoop, CancelledError, Future
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
 
@@ -68,10 +68,10 @@ class SyncBackendAdapter(Wrapper):
     """A backend around an object whose methods are ordinary functions.
 
     It needs ``get(key)``, ``set(key, value, ttl)`` and ``delete(key)``, which mean what they mean in
-    `asynccache.CacheBackendProtocol`. It may have ``exists(key)``, ``health_check()`` (a bool, or a
-    `asynccache.BackendHealth`), ``open()``, ``close()``, and the methods of the ``Supports…`` protocols under
-    the same names, all but the invalidation bus: what it has, the adapter has. They are called in several
-    threads at once.
+    `asynccache.CacheBackendProtocol`. It may have ``exists(key)``, ``health_check()`` (a bool, a bool and a
+    dict of details, or a `asynccache.BackendHealth`), ``open()``, ``close()``, and the methods of the
+    ``Supports…`` protocols under the same names, all but the invalidation bus: what it has, the adapter has.
+    They are called in several threads at once.
 
     Args:
         backend: The object.
@@ -202,13 +202,19 @@ class SyncBackendAdapter(Wrapper):
     async def health(self) -> BackendHealth:
         """Ask the store for a sign of life."""
         started = stopwatch()
-        answer = await self._run("health", None, self._inner.health)
+        answer: Any = await self._run("health", None, self._inner.health)
         if isinstance(answer, BackendHealth):
             return answer
-        if not isinstance(answer, bool):
+        told: object = {}
+        healthy: object = answer
+        if isinstance(answer, tuple) and len(cast("tuple[object, ...]", answer)) == 2:
+            healthy, told = cast("tuple[object, object]", answer)
+        if not isinstance(healthy, bool) or not isinstance(told, dict):
             raise TypeError(f"{self._name}'s health must be a bool or a BackendHealth, not {answer!r}")
-        latency = (stopwatch() - started) * 1000
-        return BackendHealth(healthy=answer, backend_type=self._name, latency_ms=latency)
+        details = dict(cast("dict[str, Any]", told))
+        kind = str(details.pop("backend_type", self._name))
+        latency = float(details.pop("latency_ms", (stopwatch() - started) * 1000))
+        return BackendHealth(healthy, kind, latency, details)
 
     async def open(self) -> None:
         """Open the store, if it has ``open``."""

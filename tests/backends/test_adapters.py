@@ -402,6 +402,10 @@ async def test_health_is_a_bool_or_the_whole_story() -> None:
         def health(self) -> BackendHealth:
             return BackendHealth(healthy=True, backend_type="told", latency_ms=1.5)
 
+    class Explaining(FiveMethods):
+        def health_check(self) -> Any:  # the shape of cachekit's backends
+            return False, {"backend_type": "explained", "latency_ms": 2, "disk": "full"}
+
     class Odd(FiveMethods):
         def health_check(self) -> Any:
             return "fine"
@@ -411,6 +415,9 @@ async def test_health_is_a_bool_or_the_whole_story() -> None:
     assert 0 <= health.latency_ms < 10_000
     assert (await SyncBackendAdapter(Sick(float)).health()).healthy is False
     assert (await SyncBackendAdapter(Telling(float)).health()).backend_type == "told"
+    assert await SyncBackendAdapter(Explaining(float)).health() == BackendHealth(
+        healthy=False, backend_type="explained", latency_ms=2.0, details={"disk": "full"}
+    )
     with pytest.raises(TypeError, match="bool or a BackendHealth"):
         await SyncBackendAdapter(Odd(float)).health()
 

@@ -26,7 +26,8 @@ import pytest
 from asynccache import set_default_cache
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(
     r"^```python(?P<mode>[^\n]*)\n(?P<shown>.*?)^```$"
     r"|^<!-- python\n(?P<hidden>.*?)^-->$",
@@ -44,6 +45,11 @@ class Block:
     line: int
     """Lines of the page in front of it."""
     runs: bool
+
+
+def name_of(page: Path) -> str:
+    """Return what a page is called in test ids: ``tags``, ``migrating/litestar``."""
+    return page.relative_to(DOCS if page.is_relative_to(DOCS) else ROOT).with_suffix("").as_posix().lower()
 
 
 def blocks(page: Path) -> list[Block]:
@@ -76,7 +82,7 @@ def module(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     set_default_cache(None)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem.lower())
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 async def test_page_runs(page: Path, module: ModuleType) -> None:
     for block in blocks(page):
         code = compiled(block, page)
@@ -86,7 +92,7 @@ async def test_page_runs(page: Path, module: ModuleType) -> None:
                 await outcome
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem.lower())
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     for match in LINK.finditer(page.read_text(encoding="utf-8")):
         target, _, anchor = match["target"].partition("#")
@@ -107,7 +113,8 @@ def anchors(page: Path) -> set[str]:
 def test_every_page_is_in_the_navigation() -> None:
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
 
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} == set(re.findall(r"[\w-]+\.md", nav))
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+    assert pages == set(re.findall(r"[\w/-]+\.md", nav))
 
 
 def test_the_readme_starts_with_an_application_that_works_as_pasted(tmp_path: Path) -> None:
