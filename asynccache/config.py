@@ -51,7 +51,7 @@ class GuardConfig:
     max_concurrency: int = 1024
     """Operations in flight at once; more wait for their turn within their timeout."""
     breaker_failures: int = 5
-    """Failures in a row after which the store is left alone."""
+    """Failures in a row after which the store is left alone; one is enough if it answers nobody."""
     breaker_seconds: Seconds = 2.0
     """Seconds it is left alone before one operation probes it."""
 

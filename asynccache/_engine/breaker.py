@@ -2,7 +2,8 @@
 
 ::
 
-    CLOSED ── `failures` in a row ──> OPEN ── after `seconds` ──> one probe at a time
+    CLOSED ── `failures` in a row, ─> OPEN ── after `seconds` ──> one probe at a time
+       ^       or silence              ^                              │
        ^                               ^                              │
        └────────────────── it succeeds ┼──────────────────────────────┤
                                        └────────────────── it fails ──┘
@@ -93,13 +94,19 @@ class Breaker:
                 self._turn(Circuit.CLOSED)
             self.calm = self._era
 
-    def failed(self, ticket: int, now: float) -> None:
-        """Report that the store did not answer, or could not be reached."""
+    def failed(self, ticket: int, now: float, *, silent: bool = False) -> None:
+        """Report that the store did not answer, or could not be reached.
+
+        Args:
+            ticket: The operation's.
+            now: The time.
+            silent: The store has answered nothing at all for a whole deadline: one such failure is enough.
+        """
         if ticket != self._era:
             return
         self._in_a_row += 1
         self.calm = None
-        if self.circuit is Circuit.PROBING or self._in_a_row >= self._failures:
+        if silent or self.circuit is Circuit.PROBING or self._in_a_row >= self._failures:
             self._turn(Circuit.OPEN)
             self._retry_at = now + self._seconds * (1.0 + JITTER * (2.0 * self._draw() - 1.0))
 

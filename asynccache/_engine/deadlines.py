@@ -25,6 +25,9 @@ from asynccache._engine.raising import fail
 __all__ = ["Call", "Deadlines", "Judge"]
 
 _TIMER_SLACK: Final = 0.001
+_BUSY: Final = 0.02
+"""A timer that is so many seconds late was kept from running."""
+_TURN: Final = 0.005
 _start: Callable[..., Task[None]] = Task[None]
 if sys.version_info >= (3, 12):
     # The first step, which sends the request, is taken at once: it saves a turn of the loop.
@@ -34,7 +37,7 @@ if sys.version_info >= (3, 12):
 class Call:
     """One call: its name and key for messages, and where it stands."""
 
-    __slots__ = ("deadline", "future", "key", "missed", "name", "task", "ticket", "timeout")
+    __slots__ = ("deadline", "ended_before", "future", "key", "missed", "name", "task", "ticket", "timeout")
 
     def __init__(
         self, name: str, key: str | None, future: Future[Any] | None, deadline: float, timeout: float
@@ -45,6 +48,8 @@ class Call:
         """What the caller waits on; None if it makes the call itself."""
         self.deadline = deadline
         self.timeout = timeout
+        self.ended_before = -1
+        """How many calls had ended when it began."""
         self.ticket: int | None = None
         """What the judge gave it; None if nobody judges it."""
         self.task: Task[Any] | None = None
@@ -72,8 +77,13 @@ class Judge(Protocol):
         """Return what the caller of a call that got no slot in time raises."""
         ...
 
-    def too_late(self, call: Call) -> Exception:
-        """Return what the caller of a call that missed its deadline raises."""
+    def too_late(self, call: Call, *, silent: bool) -> Exception:
+        """Return what the caller of a call that missed its deadline raises.
+
+        Args:
+            call: The call.
+            silent: No other call has ended since it began.
+        """
         ...
 
     def failed(self, call: Call, error: BaseException) -> BaseException:
@@ -116,6 +126,7 @@ class Deadlines:
         # before. Setting up a timer for each would cost more than everything else here.
         self._timer: TimerHandle | None = None
         self._idle: Future[None] | None = None
+        self._ended = 0
 
     async def run(self, name: str, key: str | None, work: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """Return the result of ``work(*args)``, or raise what the judge makes of its failure, in time."""
@@ -190,6 +201,7 @@ class Deadlines:
             self._give_back()
             raise self._judge.refused(call)
         self.under_way[call] = None
+        call.ended_before = self._ended
         if waited:  # its turn came out of order: it needs a timer of its own
             self.loop.call_at(call.deadline, self._miss, call)
         elif self._timer is None:
@@ -249,6 +261,7 @@ class Deadlines:
         if self.under_way.pop(call, self) is self:
             self.late.pop(call, None)
             return False
+        self._ended += 1
         if call.ticket is not None:
             if self._waiting:
                 self._give_back()
@@ -260,10 +273,18 @@ class Deadlines:
 
     # -- deadlines --------------------------------------------------------------------------------------
 
-    def _sweep(self) -> None:
-        """End what is past its deadline, and set the timer for the next."""
+    def _sweep(self, *, patient: bool = True) -> None:
+        """End what is past its deadline, and set the timer for the next.
+
+        A timer that is late means that the loop was kept busy, and that answers may be waiting to be read:
+        they get a turn first.
+        """
         self._timer = None
         now = self.loop.time() + _TIMER_SLACK
+        first = next((call for call in self.under_way if call.ticket is not None), None)
+        if patient and first is not None and now - first.deadline > _BUSY:
+            self._timer = self.loop.call_later(_TURN, partial(self._sweep, patient=False))
+            return
         missed: list[Call] = []
         for call in self.under_way:
             if call.ticket is None:
@@ -276,10 +297,11 @@ class Deadlines:
             self._miss(call)
 
     def _miss(self, call: Call) -> None:
+        silent = call.ended_before == self._ended
         if not self._end(call):
             return
         self.late[call] = None
-        error = self._judge.too_late(call)
+        error = self._judge.too_late(call, silent=silent)
         if call.future is None:
             call.missed = error
         elif not call.future.done():

@@ -59,11 +59,7 @@ class StoreJudge:
 
     def refused(self, call: Call) -> Exception:
         """Tell that the circuit is open."""
-        return self.left_alone(call.key)
-
-    def left_alone(self, key: str | None) -> CircuitOpenError:
-        """Return the same, for what is no call."""
-        return CircuitOpenError("left alone after repeated failures", backend=self._name, key=key)
+        return CircuitOpenError("left alone after failures", backend=self._name, key=call.key)
 
     def no_slot(self, call: Call) -> Exception:
         """Count and tell."""
@@ -71,11 +67,11 @@ class StoreJudge:
         message = f"{call.name}: no free slot within {call.timeout:g} s"
         return NoSlotError(message, backend=self._name, key=call.key)
 
-    def too_late(self, call: Call) -> Exception:
+    def too_late(self, call: Call, *, silent: bool) -> Exception:
         """Count it as a failure of the store."""
         self.timeouts += 1
         if call.ticket is not None:
-            self._breaker.failed(call.ticket, self._clock())
+            self._breaker.failed(call.ticket, self._clock(), silent=silent)
         message = f"{call.name}: no answer within {call.timeout:g} s"
         return BackendTimeoutError(message, backend=self._name, key=call.key)
 

@@ -134,3 +134,14 @@ def test_it_never_locks_up(steps: list[tuple[str, float]]) -> None:
             else:
                 it.abstained(ticket, now)
     assert it.enter(now + 31.0) is not None
+
+
+def test_silence_opens_at_once() -> None:
+    """A store that has said nothing for a whole deadline is not asked four times more."""
+    breaker = Breaker(5, 2.0, draw=lambda: 0.5)
+    ticket = breaker.enter(0.0)
+    assert ticket is not None
+    breaker.failed(ticket, 1.0, silent=True)
+    assert breaker.circuit is Circuit.OPEN
+    assert breaker.enter(2.9) is None
+    assert breaker.enter(3.0) is not None

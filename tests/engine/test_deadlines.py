@@ -29,7 +29,7 @@ class Lenient:
     def no_slot(self, call: Call) -> Exception:
         return LookupError(call.name)
 
-    def too_late(self, call: Call) -> Exception:
+    def too_late(self, call: Call, *, silent: bool) -> Exception:
         return TimeoutError(call.name)
 
     def failed(self, call: Call, error: BaseException) -> BaseException:
