@@ -87,6 +87,18 @@ def test_what_the_scripts_install_is_pinned() -> None:
     assert group("docs") <= pinned("docs.txt")
 
 
+def test_the_oldest_pins_are_what_is_promised() -> None:
+    """A floor of pyproject.toml is a version that `scripts/oldest` has tested."""
+    asked: list[str] = sum(EXTRAS.values(), PROJECT["project"]["dependencies"])
+    floors = {normal(item): item.partition(">=")[2].partition(";")[0] for item in asked}
+    floors["pymongo"] = "4.18"  # older ones work, and leave the connections of cancelled calls behind
+    lines = (ROOT / "constraints" / "oldest.txt").read_text(encoding="utf-8").splitlines()
+    pins = {normal(line): line.partition("==")[2] for line in lines if "==" in line}
+
+    for name, floor in floors.items() - {("asynccache", "")}:
+        assert re.fullmatch(rf"{re.escape(floor)}(\.0)*", pins[name]), name
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_module_is_short(module: Path) -> None:
     """A module of more than 400 lines is two ideas."""
