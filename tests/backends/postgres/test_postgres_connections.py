@@ -93,16 +93,24 @@ async def test_the_server_gives_up_what_we_gave_up(postgres_server: PostgresServ
 
     before = await postgres_server.connections()
     connection = await asyncpg.connect(postgres_server.url)
-    async with connection.transaction():
-        await connection.execute(f"LOCK TABLE {name}")
-        calls = [asyncio.create_task(backend.get("k")) for _ in range(5)]
-        await asyncio.sleep(0.1)
-        for call in calls:
-            call.cancel()
-        await asyncio.wait(calls)
-        await postgres_server.at_most(before + 1)
-    await connection.close()
-    await backend.aclose()
+
+    async def all_wait() -> bool:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        [row] = await postgres_server.query(waiting)
+        return bool(row[0] == 5)
+
+    try:
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {name}")
+            calls = [asyncio.create_task(backend.get("k")) for _ in range(5)]
+            await eventually(all_wait)
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(calls)
+            await postgres_server.at_most(before + 1)
+    finally:
+        await connection.close()
+        await backend.aclose()
 
 
 async def test_random_cancellation_through_a_slow_proxy_harms_nobody(
