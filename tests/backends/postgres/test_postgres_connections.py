@@ -229,7 +229,7 @@ async def test_what_is_unused_for_long_is_closed(
 ) -> None:
     backend = PostgresBackend(postgres_server.url, table=table(), timeout=LONG)
     connections: Any = backend._here().connections
-    connections._idle_seconds = 0.05
+    connections._idle_seconds = 1.0
     await asyncio.gather(*(backend.get("k") for _ in range(20)))
     assert len(connections) > 1
     await eventually(lambda: not len(connections))
