@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import isawaitable
 from typing import Any
 
@@ -10,7 +10,7 @@ from asynccache._engine.expiry import Lifetime
 from asynccache.errors import ConfigurationError, InvalidKeyError
 from asynccache.http import rules
 from asynccache.http._coalescing import Shared
-from asynccache.http._responses import Wanted
+from asynccache.http._responses import ResponseCache, Wanted
 from asynccache.http._rfc9111.selection import variant_digest
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http.cache_status import Forward
@@ -35,6 +35,11 @@ class Attempt:
         if response.public and not self.policy.public:
             return "uri-miss"  # stored when the policy still said that all get the same
         return "bypass" if self.shared_only and not response.shared else None
+
+    def expecting(self, responses: ResponseCache) -> Attempt:
+        """Return the same with the tags that have been learned meanwhile."""
+        tags = responses.expected(self.wanted, self.tags)
+        return self if tags == self.tags else replace(self, tags=tags)
 
     def suits(self, answer: Shared) -> bool:
         """Return whether another request's response is the one this request would get."""

@@ -180,6 +180,7 @@ class Exchange:
                 leading = other
             elif answer is Answer.GO:
                 alone = True
+            attempt = attempt.expecting(self._middleware.responses)
         self._note_miss(found.key)
         if self._refusal is not None:
             self._middleware.warn_once(attempt.policy, self._refusal, self.scope)

@@ -84,10 +84,12 @@ class ResponseCache:
         simple = rules.plain_url(scope.get("scheme", "http"), asked.host, scope["path"])
         beside = () if wanted.url == simple else (_path_tag(simple),)
         wanted = wanted._replace(url=self.url_key(wanted.url))
-        learned = self._tags.get((wanted.url, wanted.extra), ()) if self._tags else ()
-        if beside or learned:
-            tags = tuple(dict.fromkeys((*tags, *beside, *learned)))
-        return wanted, tags
+        return wanted, self.expected(wanted, (*tags, *beside))
+
+    def expected(self, wanted: Wanted, tags: tuple[str, ...]) -> tuple[str, ...]:
+        """Return ``tags`` and those that handlers have added before."""
+        learned = self._tags.get((wanted.url, wanted.extra)) if self._tags else None
+        return tuple(dict.fromkeys((*tags, *learned))) if learned else tags
 
     def learn(self, wanted: Wanted, tags: Sequence[str]) -> None:
         """Expect ``tags`` on the response from now on: its handler has added them.

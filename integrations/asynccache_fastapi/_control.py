@@ -10,13 +10,13 @@ from typing import Any
 from fastapi import Depends, params
 from fastapi.requests import HTTPConnection
 
-from asynccache import DEFAULT, CachePolicy
+from asynccache import DEFAULT, CachePolicy, ConfigurationError
 from asynccache.http import SCOPE_KEY, Exchange
 from asynccache.policy import Default, Seconds
 from asynccache_fastapi._arming import arm, is_armed
 from asynccache_starlette import _distinctions
 
-__all__ = ["CacheControl", "CacheOption", "Control", "control_in", "controlling"]
+__all__ = ["CacheControl", "CacheOption", "Control", "check_distinct", "control_in", "controlling"]
 
 CacheOption = CachePolicy | float | timedelta | bool | None
 """What ``cache=`` takes: True, seconds, a timedelta, a policy; False: not cached; None: nothing is said."""
@@ -54,8 +54,18 @@ class Control:
 
 def controlling(policy: CachePolicy | None) -> params.Depends:
     """Return the dependency that puts ``policy`` in force; None switches off what is further away."""
-    control: params.Depends = Depends(Control(policy), use_cache=False)
+    control: params.Depends = Depends(Control(policy))
     return control
+
+
+def check_distinct(path: str, dependencies: Sequence[params.Depends]) -> None:
+    """Raise `ConfigurationError` if one control stands on several layers of a route: FastAPI runs it once."""
+    controls = [depends.dependency for depends in dependencies if isinstance(depends.dependency, Control)]
+    if len(set(controls)) < len(controls):
+        raise ConfigurationError(
+            f"{path}: one CacheControl(...) is among its dependencies twice, and FastAPI runs it once, where "
+            "it is furthest away; write one for each place"
+        )
 
 
 def control_in(dependencies: Sequence[params.Depends]) -> Control | None:

@@ -12,7 +12,7 @@ from starlette.routing import Mount, compile_path
 
 from asynccache import http
 from asynccache_fastapi._arming import CACHED_METHODS, arm
-from asynccache_fastapi._control import control_in
+from asynccache_fastapi._control import check_distinct, control_in
 from asynccache_starlette._endpoints import can_inherit
 from asynccache_starlette._middleware import Audited, audit, endpoints_of
 
@@ -38,6 +38,7 @@ def _endpoints(routes: Any, path: str = "") -> Iterator[Audited]:
     for context in known:
         route = context.original_route
         if isinstance(route, routing.APIRoute):
+            check_distinct(path + context.path, context.dependencies)
             control = control_in(context.dependencies)
             asks = not CACHED_METHODS.isdisjoint(context.methods) and can_inherit(context.endpoint)
             yield Audited(

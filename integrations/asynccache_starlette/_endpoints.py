@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial, wraps
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection, Request
@@ -25,6 +25,8 @@ __all__ = [
     "ReplayedResponse",
     "cache_response",
     "can_inherit",
+    "chain",
+    "decorated_endpoints",
     "get_cache",
     "mark",
     "marked_endpoints",
@@ -37,7 +39,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 marked_endpoints: Final[WeakKeyDictionary[Callable[..., Any], CachePolicy]] = WeakKeyDictionary()
-"""Every endpoint that `cache_response` has made, for the audit at start."""
+"""Every endpoint that has a policy."""
+decorated_endpoints: Final[WeakSet[Callable[..., Any]]] = WeakSet()
+"""Those on which `cache_response` stands, for the audit at start: somebody expects them to be routes."""
 
 
 class ReplayedResponse(Response):
@@ -109,7 +113,9 @@ def cache_response(
     combined = CachePolicy.combine(policy, fields)
 
     def decorate(function: Callable[..., Any]) -> Any:
-        return mark(function, combined)
+        marked = mark(function, combined)
+        decorated_endpoints.add(marked)
+        return marked
 
     return decorate if endpoint is None else decorate(endpoint)
 
@@ -214,13 +220,16 @@ def can_inherit(function: Callable[..., Any]) -> bool:
 
 def policy_of(endpoint: Any) -> CachePolicy | None:
     """Return the policy of a marked endpoint, which may be inside of other decorators."""
+    return next((marked_endpoints[inner] for inner in chain(endpoint) if inner in marked_endpoints), None)
+
+
+def chain(endpoint: Any) -> Iterator[Callable[..., Any]]:
+    """Return an endpoint and what is inside of its decorators and partials, from the outside."""
     while endpoint is not None:
         endpoint = getattr(endpoint, "__func__", endpoint)  # of a method: a decorator has marked its function
-        policy = marked_endpoints.get(endpoint) if type(endpoint).__hash__ is not None else None
-        if policy is not None:
-            return policy
+        if type(endpoint).__hash__ is not None:
+            yield endpoint
         endpoint = endpoint.func if isinstance(endpoint, partial) else getattr(endpoint, "__wrapped__", None)
-    return None
 
 
 def _serves(served: Any, endpoint: Callable[..., Any]) -> bool:

@@ -14,7 +14,7 @@ from asynccache import CachePolicy, ConfigurationError, http
 from asynccache.http import InheritingApp, MarkedApp
 from asynccache_starlette import _routing
 from asynccache_starlette._distinctions import resolved
-from asynccache_starlette._endpoints import marked_endpoints, policy_of
+from asynccache_starlette._endpoints import chain, decorated_endpoints, policy_of
 
 __all__ = ["Audited", "CacheMiddleware", "audit", "endpoints_of"]
 
@@ -84,8 +84,10 @@ def audit(routes: Iterable[Audited]) -> None:
     Raises:
         ConfigurationError: such a tag, or a dependency where there are none.
     """
-    inside_out = {unwrap(marked): marked for marked in marked_endpoints}
-    for route in routes:
+    seen = list(routes)
+    used = {marked for route in seen for marked in chain(route.endpoint)}
+    inside_out = {unwrap(marked) for marked in decorated_endpoints if marked not in used}
+    for route in seen:
         endpoint = route.endpoint
         if isinstance(endpoint, MarkedApp):
             endpoint.policy.check_tags(route.parameters)
@@ -97,13 +99,15 @@ def audit(routes: Iterable[Audited]) -> None:
                     f"{route.path}: vary_on=Depends(...) is for FastAPI; here it is a function of the request"
                 )
             policy.check_tags(route.parameters | set(signature(endpoint).parameters))
-        elif _hashable(endpoint) and unwrap(endpoint) in inside_out:
+            continue
+        asks = route.inherited is not None and route.within_reach
+        if not asks and _hashable(endpoint) and unwrap(endpoint) in inside_out:
             logger.error(
                 "%s is not cached: put cache_response below the route's decorator, directly above %s",
                 route.path,
                 getattr(endpoint, "__qualname__", endpoint),
             )
-        elif route.inherited is not None:
+        if route.inherited is not None:
             _audit_inherited(route, route.inherited)
 
 
