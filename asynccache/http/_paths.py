@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from asynccache.errors import ConfigurationError
+from asynccache.http._bounded import BoundedDict
 from asynccache.policy import CachePolicy
 
 __all__ = ["Match", "Rule", "Rules"]
@@ -23,6 +24,9 @@ __all__ = ["Match", "Rule", "Rules"]
 _PARAMETER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}\Z")
 _DOTS: Final = frozenset({".", ".."})
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+_REMEMBERED: Final = 4096
+_REMEMBERED_LENGTH: Final = 256
+"""Longer paths are matched each time: clients choose how much there is to remember."""
 
 Match = tuple[CachePolicy, Mapping[str, str]]
 """The policy of a request, and what its rule's parameters stand for."""
@@ -148,6 +152,7 @@ class Rules:
         self._match = re.compile(
             "|".join(f"({rule.expression()})" for rule in self._rules) or "(?!)", re.DOTALL
         ).fullmatch
+        self._known: BoundedDict[tuple[bytes | None, str, str], Match | None] = BoundedDict(_REMEMBERED)
         self._groups: dict[int, Rule] = {}
         group = 1
         for rule in self._rules:
@@ -161,7 +166,16 @@ class Rules:
         """Return what applies to a request; None: no policy. Only GET and HEAD are looked at."""
         if scope["method"] not in ("GET", "HEAD"):
             return None
-        path = _plain(scope)
+        target = scope.get("raw_path"), scope["path"], scope.get("root_path", "")
+        try:
+            return self._known[target]
+        except KeyError:
+            match = self._find(_plain(*target))
+        if len(scope["path"]) <= _REMEMBERED_LENGTH:
+            self._known[target] = match
+        return match
+
+    def _find(self, path: str | None) -> Match | None:
         found = None if path is None else self._match(path)
         if found is None:
             return None
@@ -173,22 +187,19 @@ class Rules:
         return rule.policy, {name: found[group + n] for n, name in enumerate(rule.parameters, 1)}
 
 
-def _plain(scope: MutableMapping[str, Any]) -> str | None:
-    """Return the path in the one form that rules are compared with; None if it might be read as another."""
-    raw: bytes | None = scope.get("raw_path")
-    root: str = scope.get("root_path") or ""
-    if raw is None:
-        path: str = scope["path"]
-    elif b"%" not in raw and raw.isascii():
-        path = raw.decode("ascii")
-    else:
-        try:
-            segments = [unquote_to_bytes(part).decode() for part in raw.split(b"/")]
-        except UnicodeDecodeError:
-            return None
-        if any("/" in segment for segment in segments):
-            return None
-        path = "/".join(segments)
+def _plain(raw: bytes | None, path: str, root: str) -> str | None:
+    """Return a path in the one form that rules are compared with; None if it might be read as another."""
+    if raw is not None:
+        if b"%" not in raw and raw.isascii():
+            path = raw.decode("ascii")
+        else:
+            try:
+                segments = [unquote_to_bytes(part).decode() for part in raw.split(b"/")]
+            except UnicodeDecodeError:
+                return None
+            if any("/" in segment for segment in segments):
+                return None
+            path = "/".join(segments)
     if root and path.startswith(root) and path[len(root) : len(root) + 1] in {"", "/"}:
         path = path[len(root) :]
     if not path.startswith("/") or "//" in path or "\ufffd" in path or _UNPRINTABLE.search(path):

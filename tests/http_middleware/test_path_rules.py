@@ -154,6 +154,19 @@ def test_paths_are_below_what_the_application_is_mounted_at() -> None:
     assert matches("/a", "/a", root_path="/shop") == {}  # a server that leaves it out of the path
 
 
+def test_what_a_path_means_is_remembered_within_bounds() -> None:
+    """Neither how many paths a client asks for nor how long they are makes it grow for ever."""
+    rules = Rules([Rule("/{id}", POLICY)])
+    for number in range(5000):
+        assert rules.match(scope(f"/{number}")) == (POLICY, {"id": str(number)})
+    assert len(rules._known) == 4096
+    long = "x" * 300
+    assert rules.match(scope(f"/{long}")) == rules.match(scope(f"/{long}")) == (POLICY, {"id": long})
+    assert not any(long in path for _, path, _ in rules._known)
+    assert rules.match(scope("/4999")) == (POLICY, {"id": "4999"})
+    assert rules.match(scope("/4999", root_path="/4999")) is None
+
+
 def test_a_server_that_sends_no_raw_path_is_taken_at_its_word() -> None:
     """The decoded path is what the application sees, too."""
     assert matches("/café", "/caf%C3%A9", raw_path=None) == {}
