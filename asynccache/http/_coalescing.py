@@ -100,7 +100,7 @@ class Flights:
     def __init__(self) -> None:
         self._flights: dict[str, Flight] = {}
         self._landed: BoundedDict[str, int] = BoundedDict(_REMEMBERED)
-        self.landings = 0
+        self.landings: int = 0
         """How many flights have ended with a response."""
         self.leases: dict[str, Lease] = {}
         """What this process holds, by key. A leader takes it from who went ahead alone or is outdated."""

@@ -20,7 +20,7 @@ class CacheContext:
     def __init__(self) -> None:
         self._ttl: float | Default | None = DEFAULT
         self._tags: dict[str, None] = {}
-        self.stored = True
+        self.stored: bool = True
         """False after `no_store`."""
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asynccache import events
 from asynccache._engine.entry import Entry
@@ -56,9 +56,9 @@ class Exchange:
 
     def __init__(self, middleware: CacheMiddleware, scope: rules.Scope, send: Send) -> None:
         self._middleware = middleware
-        self.cache = middleware.cache
+        self.cache: Final = middleware.cache
         self.scope = scope
-        self.pristine = dict(scope)
+        self.pristine: dict[str, Any] = dict(scope)
         """The scope as it was before routing, for a request that repeats this one."""
         self.method: str = scope["method"]
         self._send = send

@@ -84,7 +84,7 @@ class Fronts:
         self._status = status
         self._fronts: dict[Key, Front] = {}
         self._bytes = 0
-        self.public = False
+        self.public: bool = False
         """Whether any front may answer before routing."""
 
     def remember(self, scope: Scope, policy: CachePolicy, entry: Entry, response: StoredResponse) -> None:

@@ -14,7 +14,7 @@ from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache._engine.store import Lease
 from asynccache.cache import Cache
-from asynccache.config import CacheConfig
+from asynccache.config import CacheConfig, HTTPConfig
 from asynccache.defaults import current
 from asynccache.errors import ConfigurationError
 from asynccache.http import rules
@@ -101,13 +101,13 @@ class CacheMiddleware:
 
     def _serve_from(self, cache: Cache) -> None:
         self.cache = cache
-        self.http = self.cache.config.http
-        self.coalesce_timeout = seconds(self.http.coalesce_timeout, "coalesce_timeout")
-        self.responses = ResponseCache(self.cache)
-        self.flights = Flights()
+        self.http: HTTPConfig = self.cache.config.http
+        self.coalesce_timeout: float = seconds(self.http.coalesce_timeout, "coalesce_timeout")
+        self.responses: ResponseCache = ResponseCache(self.cache)
+        self.flights: Flights = Flights()
         access = self.cache.entries.access
         simple = not (self.http.honour_client_directives or access.observers)
-        self.fronts = None
+        self.fronts: Fronts | None = None
         """Hits that need no thinking; None where somebody may not be passed over: clients, observers."""
         if access.local is not None and simple:
             self.fronts = Fronts(self.cache.entries, status=self.http.cache_status)

@@ -62,7 +62,7 @@ class ResponseCache:
     def __init__(self, cache: Cache) -> None:
         self.store: EntryStore = cache.entries
         serializer = cache.config.but(codec="msgpack").serializer()
-        self.coder = Coder(self.store, serializer)
+        self.coder: Coder = Coder(self.store, serializer)
         self._learned: BoundedDict[str, tuple[bytes, ...]] = BoundedDict(_REMEMBERED_URLS)
         self._tags: BoundedDict[tuple[str, tuple[str, ...]], tuple[str, ...]] = BoundedDict(_REMEMBERED_TAGS)
         self._variants: BoundedDict[tuple[str, tuple[str, ...]], set[str]] = BoundedDict(_REMEMBERED_URLS)

@@ -59,15 +59,15 @@ class Asked:
     __slots__ = ("authorization", "conditional", "content", "cookies", "host", "overrides", "url")
 
     def __init__(self) -> None:
-        self.authorization = False
-        self.conditional = False
+        self.authorization: bool = False
+        self.conditional: bool = False
         """A 304 might be answer enough."""
-        self.content = False
+        self.content: bool = False
         """It has a body, which is no part of any key, and by which an application may answer."""
         self.cookies: list[bytes] = []
         self.overrides: dict[bytes, bytes] = {}
-        self.host = ""
-        self.url = ""
+        self.host: str = ""
+        self.url: str = ""
         """The key of the URL asked for; "" if there is none that can be trusted."""
 
     def unkeyed(self, scheme: str, vary: Sequence[str]) -> str | None:

@@ -86,11 +86,11 @@ class ChaosBackend(Forwarding):
             msg = f"latency must be (least, most) seconds, not {latency!r}"
             raise ConfigurationError(msg)
         self.latency = latency
-        self.error_rate = error_rate
-        self.hang_rate = hang_rate
-        self.corrupt_rate = corrupt_rate
+        self.error_rate: float = error_rate
+        self.hang_rate: float = hang_rate
+        self.corrupt_rate: float = corrupt_rate
         self.seed = seed
-        self.count = ChaosCount()
+        self.count: ChaosCount = ChaosCount()
         self._draws = 0
         self._failing = False
         self._hanging = False

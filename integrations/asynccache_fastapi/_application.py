@@ -37,7 +37,7 @@ class APIRouter(fastapi.APIRouter):
     def __init__(self, *, cache: CacheOption = None, **options: Any) -> None:
         super().__init__(**options)
         self.cache = cache
-        self.cache_policy = CachePolicy.of(cache)
+        self.cache_policy: CachePolicy | None = CachePolicy.of(cache)
 
     def get(self, path: str, *, cache: CacheOption = None, **options: Any) -> Callable[[Any], Any]:
         """Add a GET route."""
@@ -86,7 +86,7 @@ class FastAPI(fastapi.FastAPI):
         middleware: Sequence[Middleware] | None = None,
         **options: Any,
     ) -> None:
-        self.cache_policy = CachePolicy.of(cache_policy)
+        self.cache_policy: CachePolicy | None = CachePolicy.of(cache_policy)
         self.cache_openapi = cache_openapi
         self._described: object = None
         config = cache.config if isinstance(cache, Cache) else cache

@@ -57,7 +57,7 @@ class Route(routing.Route):
             elif policy is not None or can_inherit(endpoint):
                 endpoint = mark(endpoint, policy)
         super().__init__(path, endpoint, **options)
-        self.asks = cache is not False
+        self.asks: bool = cache is not False
         """Whether it takes a policy from the layers around it."""
 
 
