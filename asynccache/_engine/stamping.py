@@ -23,6 +23,7 @@ from asynccache.keys import Namespace
 
 __all__ = ["Stamping"]
 
+_KNOWN: Final = 1024
 _RENEWAL: Final = 1 / 64
 """How often a write renews the stamps it carries: hot tags for certain, for one touch in 64 writes."""
 
@@ -32,11 +33,13 @@ class Stamping:
 
     def __init__(self, access: Access, namespace: Namespace) -> None:
         self._access = access
+        self._known: dict[str, tuple[bytes, str]] = {}  # what was unpacked before: they rarely change
         self._prefix = namespace.tag_prefix
         path = namespace.segments
         levels = () if access.clearing is not None else range(1, len(path) + 1)
         self.generations: Final = tuple(Namespace(*path[:n]).tag_prefix for n in levels)
         """Keys of the namespaces' own stamps, which stand in for clearing where the store cannot."""
+        self._always: Final = stamp_keys(self.generations)
 
     def keys(self, tags: Iterable[str]) -> tuple[str, ...]:
         """Return the full keys of ``tags``."""
@@ -44,9 +47,9 @@ class Stamping:
 
     # -- judging entries ----------------------------------------------------------------------------
 
-    def likely(self, tags: Iterable[str]) -> list[str]:
+    def likely(self, tags: Sequence[str]) -> list[str]:
         """Return the keys that must be read to judge an entry with ``tags``."""
-        return stamp_keys((*self.generations, *self.keys(tags)))
+        return stamp_keys((*self.generations, *self.keys(tags))) if tags else self._always
 
     def alive(self, entry: Entry, current: Callable[[str], str | None] | None = None) -> bool:
         """Return whether the tags of ``entry`` are live; a soft invalidation leaves only its stale windows.
@@ -60,15 +63,28 @@ class Stamping:
 
     def in_data(self, raw: Mapping[str, bytes], keys: Iterable[str]) -> Callable[[str], str | None]:
         """Return a function that finds the stamps under ``keys`` in what was read."""
-        return {key: stamp for key in keys if (stamp := self._read_from(raw, key)) is not None}.get
+        return {key: stamp for key in keys if (stamp := self.read_from(raw, key)) is not None}.get
 
     def _local(self, key: str) -> str | None:
         entry = None if self._access.local is None else self._access.local.get_entry(key)
         return None if entry is None else entry.value
 
-    def _read_from(self, raw: Mapping[str, bytes], key: str) -> str | None:
-        entry = self._access.unpack(raw.get(key), key)
-        return None if entry is None else stamp_in(entry)
+    def read_from(self, raw: Mapping[str, bytes], key: str) -> str | None:
+        """Return the stamp under ``key`` in what was read."""
+        data = raw.get(key)
+        if data is None:
+            return None
+        known = self._known.get(key)
+        if known is not None and known[0] == data:
+            return known[1]
+        entry = self._access.unpack(data, key)
+        if entry is None:
+            return None
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        stamp = stamp_in(entry)
+        self._known[key] = (data, stamp)
+        return stamp
 
     # -- for new entries ----------------------------------------------------------------------------
 
@@ -91,7 +107,7 @@ class Stamping:
             found = {key: self._local(key) or self._plant_local(key) for key in keys}
         else:
             raw = await self._access.read(keys) if read is None else read
-            found = {key: self._read_from(raw, key) or await self._plant(key) for key in keys}
+            found = {key: self.read_from(raw, key) or await self._plant(key) for key in keys}
             if random.random() < _RENEWAL:
                 await self._renew(keys)
         known = {key: stamp for key, stamp in found.items() if stamp is not None}
@@ -115,7 +131,7 @@ class Stamping:
         if await access.attempt("add", key, access.adding.add(key, data, STAMP_TTL), False):
             return stamp_in(entry)
         raw = await access.read((key,))
-        stamp = self._read_from(raw, key)
+        stamp = self.read_from(raw, key)
         if stamp is not None or key not in raw:
             return stamp
         # Damaged, or sealed with a key that is gone: whatever carries it is dead, and the next must not be.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from math import inf
 from typing import TypeVar
 
@@ -83,18 +84,26 @@ class EntryStore:
         """
         if self.local is not None:
             return self.peek(key)
-        if tags or self.generations:
-            found = await self.find_many((key,), tags, why, read)
-            return found.get(key)
-        data = await self.access.read_one(key)
-        if data is None:
-            return None
+        likely = self._stamping.likely(tags)
+        if likely:
+            raw = await self.access.read((key, *likely))
+        else:
+            data = await self.access.read_one(key)
+            raw = {} if data is None else {key: data}
         if read is not None:
-            read[key] = data
-        entry = self.access.unpack(data, key)
-        if entry is not None and not entry.stamps:
-            return entry
-        found = await self._live((key,), {key: data}, (), why)
+            read.update(raw)
+        if key not in raw:
+            return None
+        entry = self.access.unpack(raw[key], key)
+        if entry is not None:
+            if not entry.stamps:
+                return entry
+            if all(stamp[0] in likely for stamp in entry.stamps) and self.alive(
+                entry, partial(self._stamping.read_from, raw)
+            ):
+                return entry
+        # Damaged, dead, or tagged otherwise than expected: the long way finds out.
+        found = await self._live((key,), raw, likely, why)
         return found.get(key)
 
     async def find_many(
