@@ -126,7 +126,7 @@ class Exchange:
         """Return the stored response of a public route, before routing; None: go on as usual."""
         responses = self._middleware.responses
         wanted = Wanted(url, self.scope["headers"], rules.user_key(policy, self.asked, None))
-        found = responses.peek(wanted) if responses.store.local is not None else await responses.find(wanted)
+        found = await responses.find_early(wanted, self.asked, self.scope)
         if found.response is None or not found.response.public:
             return None
         attempt = Attempt(policy, self._middleware.lifetime(policy), wanted, (), shared_only=False)

@@ -81,10 +81,13 @@ class ResponseCache:
         Beside the policy's these are what handlers have added before (see `learn`), and the tag of the path,
         where the URL is not simply that (see `forget`).
         """
-        simple = rules.plain_url(scope.get("scheme", "http"), asked.host, scope["path"])
-        beside = () if wanted.url == simple else (_path_tag(simple),)
         wanted = wanted._replace(url=self.url_key(wanted.url))
-        return wanted, self.expected(wanted, (*tags, *beside))
+        return wanted, self.expected(wanted, (*tags, *self._path_tags(wanted, asked, scope)))
+
+    def _path_tags(self, wanted: Wanted, asked: rules.Asked, scope: rules.Scope) -> tuple[str, ...]:
+        """Return the tag of the path of what is wanted, unless its URL is just the path."""
+        simple = rules.plain_url(scope.get("scheme", "http"), asked.host, scope["path"])
+        return () if wanted.url == self.url_key(simple) else (_path_tag(simple),)
 
     def expected(self, wanted: Wanted, tags: tuple[str, ...]) -> tuple[str, ...]:
         """Return ``tags`` and those that handlers have added before."""
@@ -126,6 +129,12 @@ class ResponseCache:
         if found.vary is None:
             return found
         return self._at_variant(found, await store.find(found.key, tags))
+
+    async def find_early(self, wanted: Wanted, asked: rules.Asked, scope: rules.Scope) -> Found:
+        """Do the same before routing, when the policy's tags cannot be filled in."""
+        if self.store.local is not None:
+            return self.peek(wanted)
+        return await self.find(wanted, self._path_tags(wanted, asked, scope))
 
     def peek(self, wanted: Wanted) -> Found:
         """Do the same without awaiting, in a store of this process."""

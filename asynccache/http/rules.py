@@ -138,6 +138,7 @@ def url_key(scheme: str, host: str, path: bytes, query: bytes) -> str:
     return f"{scheme}:{len(host)}:{host}:{len(path)}:{path.decode('latin-1')}?{query.decode('latin-1')}"
 
 
+@lru_cache(maxsize=1024)
 def plain_url(scheme: str, host: str, path: str) -> str:
     """Return the name of a path's URL as it is usually sent: no query, no escapes but the necessary.
 
