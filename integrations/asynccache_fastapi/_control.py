@@ -77,7 +77,7 @@ def control_in(dependencies: Sequence[params.Depends]) -> Control | None:
 
 
 def CacheControl(  # noqa: N802  (named like FastAPI's own `Depends`, which it makes)
-    cache: CacheOption = True,  # noqa: FBT002  (as ``cache=`` of a route: "yes", or how)
+    cache: CachePolicy | float | timedelta | bool = True,  # noqa: FBT001, FBT002  (as a route's)
     /,
     *,
     ttl: Seconds | Default | None = DEFAULT,
@@ -107,6 +107,10 @@ def CacheControl(  # noqa: N802  (named like FastAPI's own `Depends`, which it m
     if tags:
         fields["tags"] = tags
     policy = CachePolicy.of(cache)
-    if policy is None and fields:
-        policy = CachePolicy.of(True)  # `CacheControl(None, ttl=5)` says something
-    return controlling(policy if policy is None else CachePolicy.combine(policy, fields))
+    if policy is not None:
+        return controlling(CachePolicy.combine(policy, fields))
+    if cache is not False or fields:
+        raise ConfigurationError(
+            f"CacheControl({cache!r}) with {fields}: False stands alone, and None says nothing"
+        )
+    return controlling(None)

@@ -289,6 +289,7 @@ async def test_the_wrong_order_is_reported_in_mounted_applications_too(
 def test_wrong_options_are_refused_where_they_stand(value: Any) -> None:
     """On the line that says it, at import time."""
     app, router = FastAPI(), APIRouter()
+    assert CacheControl(60, tags=["a"]).dependency is not None
     for refusing in (
         lambda: FastAPI(cache_policy=value),
         lambda: APIRouter(cache=value),
@@ -297,6 +298,8 @@ def test_wrong_options_are_refused_where_they_stand(value: Any) -> None:
         lambda: CacheControl(value),
         lambda: CacheControl(ttl="60"),  # type: ignore[arg-type]
         lambda: CacheControl(nonsense=1),
+        lambda: CacheControl(False, ttl=60),
+        lambda: CacheControl(None),  # type: ignore[arg-type]
     ):
         with pytest.raises(ConfigurationError):
             refusing()
