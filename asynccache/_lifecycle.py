@@ -57,8 +57,8 @@ class Lifecycle:
     def _bind(self, entries: EntryStore) -> None:
         self.entries = entries
         """The engine room: what decorators and HTTP work on. Applications do not need it."""
-        self.coder = Coder(entries, self._serializer)
-        self.loader = Loader(entries, self.coder, self._flights)
+        self.coder: Coder = Coder(entries, self._serializer)
+        self.loader: Loader = Loader(entries, self.coder, self._flights)
         self._bulk = BulkLoader(entries, self.coder, self._flights)
         self._counting = Counting(entries, self.coder)
         self._backend = entries.access.backend
@@ -72,7 +72,7 @@ class Lifecycle:
         self._alive = entries.alive
         self._seen: dict[str, Entry] = {}
         ttl = self.config.default_ttl
-        self.default_ttl = None if ttl is None else seconds(ttl, "default_ttl")
+        self.default_ttl: float | None = None if ttl is None else seconds(ttl, "default_ttl")
         self._default_lifetime = Lifetime.plain(self.default_ttl)
         self._lifetimes: dict[object, Lifetime] = {}
 

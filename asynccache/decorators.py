@@ -47,7 +47,7 @@ class CachedFunction(Generic[P, R]):
         update_wrapper(self, recipe.function)
         if leading:  # what is bound is no parameter any more; frameworks read the signature
             left = list(recipe.signature.parameters.values())[len(leading) :]
-            self.__signature__ = recipe.signature.replace(parameters=left)
+            self.__signature__: inspect.Signature = recipe.signature.replace(parameters=left)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the result for these arguments, computing it only if none is stored."""
@@ -84,20 +84,20 @@ class _Binding:
     __slots__ = ("cache", "clock", "lifetime", "loader", "memo", "memoises", "prefix", "store", "tally")
 
     def __init__(self, cache: Cache, policy: CachePolicy) -> None:
-        self.cache = cache
-        self.loader = cache.loader
-        self.store = cache.entries
-        self.prefix = cache.entries.namespace.value_prefix
-        self.lifetime = cache.lifetime(policy)
-        self.clock = cache.entries.clock
-        self.tally = cache.entries.tally
+        self.cache: Final = cache
+        self.loader: Final = cache.loader
+        self.store: Final = cache.entries
+        self.prefix: Final = cache.entries.namespace.value_prefix
+        self.lifetime: Final = cache.lifetime(policy)
+        self.clock: Final = cache.entries.clock
+        self.tally: Final = cache.entries.tally
         self.memo: dict[Any, Entry] = {}
         """Entries of a process-local store by arguments.
 
         The store kills what it drops, so none outlives it.
         """
         # Observers want to hear of every hit, early refresh wants to draw: those hits take the long way.
-        self.memoises = (
+        self.memoises: Final = (
             cache.entries.local is not None and not cache.entries.access.observers and not self.lifetime.beta
         )
 
@@ -131,7 +131,7 @@ class _Recipe:
     ) -> None:
         self.function = function
         self.policy = policy
-        self.signature = inspect.signature(function)
+        self.signature: Final = inspect.signature(function)
         self.binding: Any = None
         self._cache = cache
         self._asynchronous = any(map(inspect.iscoroutinefunction, (function, inspect.unwrap(function))))

@@ -67,7 +67,7 @@ class Access:
         self.max_value_bytes: Final = max_value_bytes
         self.lease_ttl: Final = lease_ttl
         self.observers: Final = observers
-        self.emit = observers.emit
+        self.emit: Final = observers.emit
         self.tally: Final = Tally()
         self.runs: Final = Runs()
         self.replacing: Final[set[str]] = set()

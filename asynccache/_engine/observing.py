@@ -19,14 +19,14 @@ class Tally:
     __slots__ = ("computed", "failed", "hits", "invalidated", "misses", "refused", "stale_hits", "stored")
 
     def __init__(self) -> None:
-        self.hits = 0
-        self.stale_hits = 0
-        self.misses = 0
-        self.computed = 0
-        self.stored = 0
-        self.refused = 0
-        self.invalidated = 0
-        self.failed = 0
+        self.hits: int = 0
+        self.stale_hits: int = 0
+        self.misses: int = 0
+        self.computed: int = 0
+        self.stored: int = 0
+        self.refused: int = 0
+        self.invalidated: int = 0
+        self.failed: int = 0
 
 
 class Observers:

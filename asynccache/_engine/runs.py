@@ -21,10 +21,10 @@ class Run:
     __slots__ = ("joined", "key", "stored", "tags", "voided")
 
     def __init__(self, key: str, tags: Iterable[str] = ()) -> None:
-        self.key = key
-        self.tags = frozenset(tags)
-        self.voided = False
-        self.joined = False
+        self.key: str = key
+        self.tags: frozenset[str] = frozenset(tags)
+        self.voided: bool = False
+        self.joined: bool = False
         """Whether somebody waits for it who came after it last looked into the store."""
         self.stored: asyncio.Future[None] | None = None
         """Set while the value is on its way to the store."""

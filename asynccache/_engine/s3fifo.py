@@ -88,22 +88,23 @@ class S3FIFO:
     )
 
     def __init__(self, max_bytes: int, max_entries: int | None = None) -> None:
-        self.max_bytes = max_bytes
-        self.max_entries = min(max_entries or max_bytes, max(1, max_bytes // OVERHEAD))
-        self.max_cost = max_bytes // 8
+        self.max_bytes: int = max_bytes
+        self.max_entries: int = min(max_entries or max_bytes, max(1, max_bytes // OVERHEAD))
+        self.max_cost: int = max_bytes // 8
         """What costs more is refused: one value must not empty the cache."""
         most = min(self.max_entries, _MOST) - 1  # whoever says 1 TB will hardly need it
         shards = 1 << (most // _SHARD).bit_length() if most >= _YOUNG else 1
         self.shards: tuple[dict[str, Entry], ...] = tuple({} for _ in range(shards))
-        self.mask = shards - 1
+        self.mask: int = shards - 1
         self.young: dict[str, Entry] = {}
         self._split = False
         self._ghosts = Ghosts(most + 1)
         self._small = RefQueue()
         self._main = RefQueue()
         self._small_bytes = self._small_entries = 0
-        self.bytes = self.entries = 0
-        self.timed = 0
+        self.bytes: int = 0
+        self.entries: int = 0
+        self.timed: int = 0
         """Entries that expire some time."""
 
     def forget(self) -> None:

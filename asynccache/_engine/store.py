@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from math import inf
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from asynccache import events
 from asynccache._engine.access import Access
@@ -34,20 +34,20 @@ class EntryStore:
     def __init__(self, access: Access, namespace: Namespace) -> None:
         self.access = access
         self.namespace = namespace
-        self.clock = access.clock
-        self.tally = access.tally
-        self.runs = access.runs
-        self.emit = access.emit
-        self.local = access.local
+        self.clock: Final = access.clock
+        self.tally: Final = access.tally
+        self.runs: Final = access.runs
+        self.emit: Final = access.emit
+        self.local: Final = access.local
         self._backend = access.backend
         self._stamping = Stamping(access, namespace)
-        self.stamps = self._stamping.for_entry
-        self.alive = self._stamping.alive
-        self.tag_keys = self._stamping.keys
-        self.generations = self._stamping.generations
+        self.stamps: Final = self._stamping.for_entry
+        self.alive: Final = self._stamping.alive
+        self.tag_keys: Final = self._stamping.keys
+        self.generations: Final = self._stamping.generations
         leasing = Leasing(access)
-        self.acquire = leasing.acquire
-        self.release = leasing.release
+        self.acquire: Final = leasing.acquire
+        self.release: Final = leasing.release
 
     def __repr__(self) -> str:
         return f"<EntryStore {self.namespace.prefix!r} on {type(self._backend).__name__}>"

@@ -82,10 +82,10 @@ class KeyTemplate:
     __slots__ = ("_fields", "_tail", "parameters", "template")
 
     def __init__(self, template: str, parameters: Sequence[str]) -> None:
-        self.template = template
+        self.template: str = template
         """The text, as given."""
         self._fields, self._tail = _parse(template, tuple(parameters))
-        self.parameters = tuple(dict.fromkeys(part.parameter for part in self._fields))
+        self.parameters: tuple[str, ...] = tuple(dict.fromkeys(part.parameter for part in self._fields))
         """The parameters it uses; none for a constant."""
 
     def render(self, arguments: Mapping[str, object]) -> str:

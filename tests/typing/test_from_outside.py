@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("asynccache_starlette", "asynccache_fastapi", "asynccache_litestar")
+PACKAGES = ("asynccache", "asynccache_starlette", "asynccache_fastapi", "asynccache_litestar")
 
 pytestmark = pytest.mark.slow
 

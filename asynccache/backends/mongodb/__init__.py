@@ -6,8 +6,8 @@ from asynccache.errors import MissingDependencyError
 
 try:
     import pymongo  # noqa: F401  # pyright: ignore[reportUnusedImport] - for one explanation of its absence
-except ImportError as exc:  # pragma: no cover - the tests' environment has it
-    raise MissingDependencyError("pymongo", "mongodb") from exc
+except ImportError as _error:  # pragma: no cover - the tests' environment has it
+    raise MissingDependencyError("pymongo", "mongodb") from _error
 
 from asynccache.backends.mongodb._backend import MongoDBBackend
 

@@ -6,9 +6,9 @@ from asynccache.errors import MissingDependencyError
 
 try:
     from asynccache.backends.redis._backend import RedisBackend
-except ModuleNotFoundError as exc:
-    if (exc.name or "").partition(".")[0] != "redis":  # a mistake of ours
+except ModuleNotFoundError as _error:
+    if (_error.name or "").partition(".")[0] != "redis":  # a mistake of ours
         raise
-    raise MissingDependencyError("redis", "redis") from exc
+    raise MissingDependencyError("redis", "redis") from _error
 
 __all__ = ["RedisBackend"]

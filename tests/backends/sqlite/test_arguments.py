@@ -33,7 +33,6 @@ from asynccache.protocols import (
     SupportsTouch,
 )
 
-
 CACHE: dict[str, Any] = {"path": "cache.db"}
 
 

@@ -267,8 +267,7 @@ def test_a_loop_that_ends_with_operations_under_way(path: Path) -> None:
     left_behind: list[asyncio.Future[bool]] = []
 
     async def leave() -> None:
-        for number in range(50):
-            left_behind.append(asyncio.ensure_future(backend.set(f"k{number}", b"v")))
+        left_behind.extend(asyncio.ensure_future(backend.set(f"k{number}", b"v")) for number in range(50))
         await asyncio.sleep(0)
 
     loop.run_until_complete(leave())
