@@ -84,15 +84,17 @@ class Proxy:
             with contextlib.suppress(OSError, RuntimeError):
                 client.write_eof()
 
-    async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         if self.refuse:
             _reset(client)
             return
         self.accepted += 1
+        task = asyncio.ensure_future(self._serve(reader, client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: client.close())  # also if it ended before it began
+
+    async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
@@ -107,8 +109,7 @@ class Proxy:
             pass  # a connection that ends is what this is for
         finally:
             self._pairs.pop(client, None)
-            for writer in (client, server):
-                writer.close()
+            server.close()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool) -> None:
         while data := await source.read(65_536):
