@@ -46,8 +46,12 @@ def postgres() -> Generator[str]:
             [*as_user(user), _program("initdb"), *options], check=True, capture_output=True, cwd=folder
         )
 
+    def answers(port: int) -> bool:  # it listens before it lets anybody in
+        command = [_program("pg_isready"), "--quiet", "--host=127.0.0.1", f"--port={port}"]
+        return subprocess.run(command, check=False).returncode == 0
+
     command = [_program("postgres"), "-D", "{folder}/data", "-p", "{port}", "-k", "{folder}"]
-    with running([*command, "-h", "127.0.0.1"], user=user, prepare=prepare) as server:
+    with running([*command, "-h", "127.0.0.1"], user=user, prepare=prepare, ready=answers) as server:
         yield f"postgresql://bench@127.0.0.1:{server.port}/postgres"
 
 
