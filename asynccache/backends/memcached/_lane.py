@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop, Lock
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+from asynccache._engine.loopend import before_loop_ends
 from asynccache.backends.memcached._connection import Connection, LostError
 from asynccache.backends.memcached._examining import examine
 from asynccache.backends.memcached._location import Location, Options
@@ -84,7 +85,7 @@ class Lane:
             LostError: no server can be reached.
         """
         if self._life is None:
-            await self._begin()
+            self._begin()
         order = [self.servers[place] for place in self._ring.order(name)]
         failed: dict[Server, LostError] = {}
         while (shelf := self.ready(name, writes=writes)) is None:
@@ -155,7 +156,7 @@ class Lane:
         Raises:
             LostError: none of them can be reached.
         """
-        await self._begin()
+        self._begin()
         attempts = [server.connected() for server in self.servers]
         outcomes = await asyncio.gather(*attempts, return_exceptions=True)
         failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
@@ -164,7 +165,7 @@ class Lane:
 
     async def health(self) -> BackendHealth:
         """Ask the servers what they say of themselves."""
-        await self._begin()
+        self._begin()
         return await examine(self.servers)
 
     async def aclose(self) -> None:
@@ -173,18 +174,11 @@ class Lane:
         if life is not None:
             await life.aclose()
 
-    async def _begin(self) -> None:
-        """See to it that the connections are closed with the loop, if nobody closes them before.
-
-        `asyncio.run` ends the asynchronous generators of its loop before it closes the loop.
-        """
+    def _begin(self) -> None:
+        """See to it that the connections are closed with the loop, if nobody closes them before."""
         if self._life is None:
-            self._life = self._live()
-            await anext(self._life)
+            self._life = before_loop_ends(self._close)
 
-    async def _live(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            for server in self.servers:
-                await server.aclose()
+    async def _close(self) -> None:
+        for server in self.servers:
+            await server.aclose()

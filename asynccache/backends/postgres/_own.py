@@ -14,10 +14,11 @@ from __future__ import annotations
 import asyncio
 from asyncio import AbstractEventLoop, CancelledError, Future, Task
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from asynccache._engine.loopend import before_loop_ends
 from asynccache.backends.postgres._driver import Connection, Record, asyncpg
 from asynccache.backends.postgres._failures import elsewhere
 from asynccache.errors import BackendTimeoutError, BackendUnavailableError
@@ -78,7 +79,7 @@ class OwnConnections:
         self._waiting: deque[Future[Any]] = deque()
         self._reaper: asyncio.TimerHandle | None = None
         self._crowded_until = 0.0
-        self._end = _at_the_end_of_the_loop(self)
+        self._end = before_loop_ends(self._end_with_loop)
 
     def __len__(self) -> int:
         return len(self._free) + len(self._busy)
@@ -144,6 +145,10 @@ class OwnConnections:
             connection.terminate()
         self._free.clear()
         self._busy.clear()
+
+    async def _end_with_loop(self) -> None:
+        self.terminate()
+        await asyncio.sleep(0)  # closing a transport takes a turn of the loop
 
     async def aclose(self) -> None:
         """Say good-bye on what is idle, and end everything else."""
@@ -251,23 +256,3 @@ class OwnConnections:
             caller = self._waiting.popleft()
             if not caller.done():
                 caller.set_exception(error)
-
-
-def _at_the_end_of_the_loop(connections: OwnConnections) -> AsyncIterator[None]:
-    """Have ``connections`` ended when the running loop ends, also where nobody closes them.
-
-    Loops end the asynchronous generators that were begun in them (`asyncio.loop.shutdown_asyncgens`). It is
-    the only word one gets of a loop's end while there still is one to close a socket in.
-    """
-
-    async def wait() -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            connections.terminate()
-            await asyncio.sleep(0)  # closing a transport takes a turn of the loop
-
-    generator = wait()
-    with suppress(StopIteration):
-        generator.asend(None).send(None)
-    return generator
