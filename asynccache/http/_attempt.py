@@ -71,7 +71,7 @@ async def wanted_by(
     if asked.content:
         return None, "content"
     reason = rules.credentials(policy, asked)
-    if reason == "cookie":
+    if reason not in {None, "authorization"}:
         return None, reason
     distinction = None
     if policy.vary_on is not None:

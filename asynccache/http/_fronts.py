@@ -16,7 +16,7 @@ from asynccache.http import cache_status
 from asynccache.http._replies import Reply, replay
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.validation import not_modified_fields
-from asynccache.http.rules import OVERRIDES, Scope
+from asynccache.http.rules import CREDENTIALS, OVERRIDES, Scope
 from asynccache.policy import CachePolicy
 
 __all__ = ["Fronts"]
@@ -27,15 +27,19 @@ _BYTES: Final = 32 * 2**20
 NOT_MODIFIED: Final = 304
 
 _HOST, _TAG, _AUTHORIZATION, _COOKIE, _OVERRIDE, _OTHER = 1, 2, 4, 8, 16, 32
-_KINDS: Final = {
-    b"host": _HOST,
-    b"if-none-match": _TAG,
-    b"authorization": _AUTHORIZATION,
-    b"cookie": _COOKIE,
-    b"if-modified-since": _OTHER,
-    b"content-length": _OTHER,
-    b"transfer-encoding": _OTHER,
-} | dict.fromkeys(OVERRIDES, _OVERRIDE)
+_KINDS: Final = (
+    {
+        b"host": _HOST,
+        b"if-none-match": _TAG,
+        b"authorization": _AUTHORIZATION,
+        b"cookie": _COOKIE,
+        b"if-modified-since": _OTHER,
+        b"content-length": _OTHER,
+        b"transfer-encoding": _OTHER,
+    }
+    | dict.fromkeys(OVERRIDES, _OVERRIDE)
+    | dict.fromkeys(CREDENTIALS, _AUTHORIZATION)
+)
 """Request fields on which it depends whether a front may answer."""
 
 Key = tuple[bytes, bytes, bytes, str]

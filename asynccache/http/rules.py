@@ -17,7 +17,16 @@ from asynccache.http._rfc9111.invalidation import same_origin_targets
 from asynccache.keys import call_key
 from asynccache.policy import CachePolicy
 
-__all__ = ["Asked", "Scope", "cookie_values", "examine", "filtered_query", "url_key", "user_key"]
+__all__ = [
+    "CREDENTIALS",
+    "Asked",
+    "Scope",
+    "cookie_values",
+    "examine",
+    "filtered_query",
+    "url_key",
+    "user_key",
+]
 
 Scope = MutableMapping[str, Any]
 """An ASGI connection scope."""
@@ -43,10 +52,28 @@ OVERRIDES: Final = frozenset(
 )
 """Request fields that some applications and frameworks let override host, scheme, path or method."""
 
+CREDENTIALS: Final = frozenset(
+    {
+        b"api-key",
+        b"apikey",
+        b"private-token",
+        b"x-access-token",
+        b"x-api-key",
+        b"x-api-token",
+        b"x-apikey",
+        b"x-auth-token",
+        b"x-authorization",
+        b"x-session-token",
+        b"x-token",
+        b"x-user-token",
+    }
+)
+"""Request fields in which applications take credentials, beside the two that RFCs know."""
+
 _LOCATIONS: Final = frozenset({b"location", b"content-location"})
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
-_NOTED: Final = OVERRIDES | _CONDITIONAL | _FRAMING | {b"authorization", b"cookie", b"host"}
+_NOTED: Final = OVERRIDES | CREDENTIALS | _CONDITIONAL | _FRAMING | {b"authorization", b"cookie", b"host"}
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 _PATH: Final = re.compile(rb"/[\x21-\x7e\x80-\xff]*\Z")
@@ -56,7 +83,16 @@ _QUERY: Final = re.compile(rb"[\x21-\x7e\x80-\xff]*\Z")
 class Asked:
     """What is relevant of a request's head, read in one pass."""
 
-    __slots__ = ("authorization", "conditional", "content", "cookies", "host", "overrides", "url")
+    __slots__ = (
+        "authorization",
+        "conditional",
+        "content",
+        "cookies",
+        "credentials",
+        "host",
+        "overrides",
+        "url",
+    )
 
     def __init__(self) -> None:
         self.authorization: bool = False
@@ -65,6 +101,8 @@ class Asked:
         self.content: bool = False
         """It has a body, which is no part of any key, and by which an application may answer."""
         self.cookies: list[bytes] = []
+        self.credentials: list[str] = []
+        """Names of fields that are known to carry some, beside the two that the RFC knows."""
         self.overrides: dict[bytes, bytes] = {}
         self.host: str = ""
         self.url: str = ""
@@ -98,6 +136,8 @@ def examine(scope: Scope) -> Asked:
             asked.authorization = True
         elif name == b"cookie":
             asked.cookies.append(value)
+        elif name in CREDENTIALS:
+            asked.credentials.append(name.decode("ascii"))
         elif name in _CONDITIONAL:
             asked.conditional = True
         elif name in _FRAMING:
@@ -209,7 +249,8 @@ def credentials(policy: CachePolicy, asked: Asked) -> str | None:
         return None
     if asked.cookies and policy.cookies is None:
         return "cookie"
-    return "authorization" if asked.authorization else None
+    unkeyed = next((name for name in asked.credentials if name not in policy.vary), None)
+    return unkeyed or ("authorization" if asked.authorization else None)
 
 
 def policy_url(policy: CachePolicy, asked: Asked, scope: Scope) -> str:

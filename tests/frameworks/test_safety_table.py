@@ -96,6 +96,35 @@ async def test_authorization_is_not_shared_by_anything_less(spelling: Spelling, 
     assert [answer.text for answer in answers] == ["1", "2", "3", "4"]
 
 
+@pytest.mark.parametrize("field", ["x-api-key", "x-auth-token", "private-token"])
+async def test_an_api_key_bypasses(spelling: Spelling, field: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Credentials in a field of the application's own are credentials: alice's answer is not bob's."""
+    handler = Counting(lambda request, run: PlainTextResponse(f"{run}: {request.headers.get(field)}"))
+    async with spelling.serve([page(handler, CachePolicy(ttl=60))]) as client:
+        with caplog.at_level(logging.WARNING, "asynccache"):
+            keyed = [await client.get("/page", [(field, name)]) for name in ("alice", "bob", "alice")]
+        anonymous = [await client.get("/page") for _ in range(2)]
+        again = await client.get("/page", [(field, "bob")])
+
+    assert [answer.text for answer in keyed] == ["1: alice", "2: bob", "3: alice"]
+    assert keyed[0].cache_status == f"asynccache; fwd=bypass; detail={field}"
+    assert len([record for record in caplog.records if field in record.message]) == 1
+    assert [answer.text for answer in anonymous] == ["4: None"] * 2
+    assert again.text == "5: bob"
+
+
+async def test_an_api_key_in_vary_keeps_users_apart(spelling: Spelling) -> None:
+    """With the field in ``vary`` each key has responses of its own."""
+    handler = Counting(lambda request, run: PlainTextResponse(f"{run}: {request.headers.get('x-api-key')}"))
+    async with spelling.serve([page(handler, CachePolicy(ttl=60, vary=("x-api-key",)))]) as client:
+        answers = [
+            await client.get("/page", [("x-api-key", name)]) for name in ("alice", "bob", "alice", "bob")
+        ]
+
+    assert [answer.text for answer in answers] == ["1: alice", "2: bob", "1: alice", "2: bob"]
+    assert [answer.hit for answer in answers] == [False, False, True, True]
+
+
 async def test_any_cookie_bypasses(spelling: Spelling, caplog: pytest.LogCaptureFixture) -> None:
     """A request with a cookie is neither answered from the cache nor stored, and one warning says so."""
     handler = Counting(echo)
