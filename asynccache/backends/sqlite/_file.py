@@ -153,11 +153,13 @@ class CacheFile:
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         """Return True if nothing is in the file yet, False if it is ours."""
-        [mark] = connection.execute("PRAGMA application_id").fetchone()
+        # The mark last: whoever fills the file at this moment sets it in the same step as all the rest.
         [objects] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        filled = objects or version(connection)
+        [mark] = connection.execute("PRAGMA application_id").fetchone()
         if mark == APPLICATION_ID:
             return False
-        if mark or objects or version(connection):
+        if mark or filled:
             raise ConfigurationError(f"{self.path} {_NOT_OURS}")
         return True
 
