@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from asynccache.http._middleware import SCOPE_KEY
 from asynccache.policy import CachePolicy
 
 __all__ = ["MarkedApp", "current_exchange"]
+
+logger = logging.getLogger("asynccache")
 
 
 def current_exchange() -> Exchange | None:
@@ -35,11 +38,16 @@ class MarkedApp:
         self.app = app
         self.policy = policy
         self._connect = _itself if connect is None else connect
+        self._told = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer from the cache, or let the application answer and have it recorded."""
-        exchange: Exchange | None = scope.get(SCOPE_KEY) if scope["type"] == "http" else None
+        http: bool = scope["type"] == "http"
+        exchange: Exchange | None = scope.get(SCOPE_KEY) if http else None
         if exchange is None:
+            if http and not self._told:
+                self._told = True
+                logger.warning("%s is not cached: the application has no CacheMiddleware", scope["path"])
             await self.app(scope, receive, send)
             return
         await serve(

@@ -31,6 +31,7 @@ __all__ = [
     "mark",
     "marked_endpoints",
     "policy_of",
+    "refuse_stream",
 ]
 
 logger = logging.getLogger("asynccache")
@@ -204,9 +205,15 @@ def named_function(function: Callable[..., Any]) -> str:
         raise ConfigurationError(
             f"cache_response belongs on a function, not on {function!r}; a class: Route(..., cache=)"
         )
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
-        raise ConfigurationError(f"{name} is a stream (it yields): streams are never cached")
+    refuse_stream(plain)
     return name
+
+
+def refuse_stream(endpoint: Callable[..., Any]) -> None:
+    """Raise `ConfigurationError` if an endpoint yields its response."""
+    plain = plain_function(endpoint)
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        raise ConfigurationError(f"{plain.__qualname__} is a stream (it yields): streams are never cached")
 
 
 def can_inherit(function: Callable[..., Any]) -> bool:

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
 
 from asynccache import CachePolicy, ConfigurationError, http
-from asynccache.http import InheritingApp, MarkedApp
 from asynccache_starlette import _routing
 from asynccache_starlette._distinctions import resolved
 from asynccache_starlette._endpoints import chain, decorated_endpoints, policy_of
@@ -46,6 +45,8 @@ class Audited(NamedTuple):
     """It would be cached under that, being of a kind that asks."""
     dependencies: bool = False
     """The framework resolves dependencies."""
+    own: CachePolicy | None = None
+    """What the route says, beside whatever stands on its endpoint."""
 
 
 def endpoints_of(
@@ -62,19 +63,18 @@ def endpoints_of(
                 below = route.cache or None
             named = parameters | (set(route.param_convertors) - {"path"})
             if isinstance(route, _routing.Mount) and route.marked is not None:
-                yield Audited(path + route.path, route.marked, {*named, "path"})
+                yield Audited(path + route.path, route.marked.app, {*named, "path"}, own=route.marked.policy)
             yield from endpoints_of(route.routes, path + route.path, frozenset(named), below)
         elif isinstance(route, Route):
-            asks = isinstance(route, _routing.Route)
+            said = route.cache if isinstance(route, _routing.Route) else None
             concerned = route.methods is None or not {"GET", "HEAD"}.isdisjoint(route.methods)
             yield Audited(
                 path + route.path,
                 route.endpoint,
                 {*parameters, *route.param_convertors},
-                inherited
-                if concerned and not (isinstance(route, _routing.Route) and not route.asks)
-                else None,
-                asks,
+                inherited if concerned and said is None else None,
+                isinstance(route, _routing.Route),
+                own=said or None,
             )
 
 
@@ -89,8 +89,8 @@ def audit(routes: Iterable[Audited]) -> None:
     inside_out = {unwrap(marked) for marked in decorated_endpoints if marked not in used}
     for route in seen:
         endpoint = route.endpoint
-        if isinstance(endpoint, MarkedApp):
-            endpoint.policy.check_tags(route.parameters)
+        if route.own is not None:
+            route.own.check_tags(route.parameters)
             continue
         policy = policy_of(endpoint)
         if policy is not None:
@@ -113,7 +113,7 @@ def audit(routes: Iterable[Audited]) -> None:
 
 def _audit_inherited(route: Audited, policy: CachePolicy) -> None:
     arguments: set[str] = set()
-    if not isinstance(route.endpoint, (type, InheritingApp)):
+    if route.dependencies:
         arguments = set(signature(route.endpoint).parameters)
     policy.check_tags(route.parameters | arguments)
     if not route.within_reach:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, Literal
 
 from starlette import routing
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asynccache import CachePolicy, ConfigurationError
 from asynccache.http import SCOPE_KEY, Exchange, InheritingApp, MarkedApp
 from asynccache_starlette._distinctions import dependency_of
-from asynccache_starlette._endpoints import can_inherit, mark, policy_of
+from asynccache_starlette._endpoints import policy_of, refuse_stream
 
 __all__ = ["Mount", "Route"]
 
@@ -44,26 +43,26 @@ class Route(routing.Route):
         self, path: str, endpoint: Callable[..., Any], *, cache: CacheOption = None, **options: Any
     ) -> None:
         policy = _policy(cache)
-        if cache is not False:
-            plain: Any = endpoint
-            while isinstance(plain, partial):
-                plain = plain.func
-            if not (inspect.isfunction(plain) or inspect.ismethod(plain)):
-                options.setdefault("name", routing.get_name(endpoint))
-                if policy is not None:
-                    endpoint = MarkedApp(endpoint, policy, Request)
-                elif not _has_marked_method(endpoint):
-                    endpoint = InheritingApp(endpoint, Request)
-            elif policy is not None or can_inherit(endpoint):
-                endpoint = mark(endpoint, policy)
+        if policy is not None:
+            refuse_stream(endpoint)
+        # The cache is the innermost of the route's middleware, so that the endpoint stays the user's own for
+        # whoever looks at it: schema generators, tracing, comparing routes.
+        around: Middleware | None = None
+        if policy is not None:
+            around = Middleware(MarkedApp, policy, Request)
+        elif cache is None and not _is_marked(endpoint):
+            around = Middleware(InheritingApp, Request)
+        if around is not None:
+            options["middleware"] = [*(options.get("middleware") or ()), around]
         super().__init__(path, endpoint, **options)
-        self.asks: bool = cache is not False
-        """Whether it takes a policy from the layers around it."""
+        self.cache: CachePolicy | Literal[False] | None = False if cache is False else policy
+        """What it says itself."""
 
 
-def _has_marked_method(endpoint: Any) -> bool:
-    """Return whether ``cache_response`` stands on a method of an endpoint class: nearer than any layer."""
-    return any(policy_of(getattr(endpoint, method, None)) is not None for method in ("get", "head"))
+def _is_marked(endpoint: Any) -> bool:
+    """Return whether ``cache_response`` stands on an endpoint or on a method of it: nearer than any layer."""
+    methods = (getattr(endpoint, method, None) for method in ("get", "head"))
+    return any(policy_of(marked) is not None for marked in (endpoint, *methods))
 
 
 class Mount(routing.Mount):

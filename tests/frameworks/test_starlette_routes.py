@@ -18,6 +18,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.schemas import BaseSchemaGenerator
 from starlette.websockets import WebSocket
 
 from asynccache import Cache, CachePolicy, ConfigurationError
@@ -282,3 +283,99 @@ async def test_a_decorated_method_of_an_endpoint_class_is_cached() -> None:
 
     async with Client(Starlette(routes=[Route("/", Endpoint)], cache=configured())) as client:
         assert [(await client.get("/")).hit for _ in range(2)] == [False, True]
+
+
+class Described(HTTPEndpoint):
+    """An endpoint that a schema describes."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer."""
+        return PlainTextResponse("x")
+
+    async def post(self, request: Request) -> Response:
+        """Answer to what was posted."""
+        return PlainTextResponse("x", status_code=201)
+
+
+@pytest.mark.parametrize("cache", [None, False, 60])
+@pytest.mark.parametrize("endpoint", [Described, Counted().home])
+def test_a_routes_endpoint_is_the_users_own(endpoint: Any, cache: Any) -> None:
+    """Schema generators, tracing and comparisons of routes see what they would see without a cache."""
+    plain = routing.Route("/x", endpoint)
+    route = Route("/x", endpoint, cache=cache)
+    generator = BaseSchemaGenerator()
+    assert route.endpoint == endpoint
+    assert generator.get_endpoints([route]) == generator.get_endpoints([plain]) != []
+    assert (route.name, route.methods) == (plain.name, plain.methods)
+    assert route == plain == route
+    assert route == Route("/x", endpoint, cache=cache)
+    assert route != Route("/y", endpoint, cache=cache)
+    assert route != Route("/x", endpoint, methods=["PUT"], cache=cache)
+
+
+async def test_a_request_knows_its_own_endpoint() -> None:
+    """``scope["endpoint"]``, by which tracing names a request, is not something of the cache."""
+    seen: list[Any] = []
+
+    class Page(HTTPEndpoint):
+        """An endpoint."""
+
+        async def get(self, request: Request) -> Response:
+            seen.append(request.scope["endpoint"])
+            return PlainTextResponse("x")
+
+    async with Client(Starlette(routes=[Route("/", Page, cache=60)], cache=configured())) as client:
+        await client.get("/")
+    assert seen == [Page]
+
+
+async def test_an_answer_of_an_exception_handler_is_the_endpoints_answer() -> None:
+    """What the application makes of an exception below 500 replaces nothing stale: it is meant."""
+
+    class Gone(Exception):  # noqa: N818  (not an error)
+        """The page is no more."""
+
+    gone = False
+
+    async def page(request: Request) -> Response:
+        if gone:
+            raise Gone
+        return PlainTextResponse("x")
+
+    def answer(request: Request, error: Exception) -> Response:
+        return PlainTextResponse("gone", status_code=410)
+
+    config = configured()
+    app = Starlette(
+        routes=[Route("/", page, cache=CachePolicy(ttl=60, stale_if_error=60))],
+        exception_handlers={Gone: answer},
+        cache=config,
+    )
+    async with Client(app) as client:
+        assert (await client.get("/")).text == "x"
+        gone = True
+        config.clock.advance(61)  # type: ignore[attr-defined]
+        assert (await client.get("/")).status == 410
+
+
+@pytest.mark.parametrize("endpoint", [Described, Counted().home])
+async def test_a_cached_route_without_a_middleware_says_so_once(
+    endpoint: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers all the same."""
+    client = Client(Starlette(routes=[Route("/page", endpoint, cache=60), Route("/other", endpoint)]))
+    for path in ("/page", "/page", "/other"):
+        assert (await client.get(path)).status == 200
+    assert [record.message for record in caplog.records] == [
+        "/page is not cached: the application has no CacheMiddleware"
+    ]
+
+
+async def test_a_stream_by_yielding_is_refused_on_the_routes_own_line() -> None:
+    """Starlette has no such endpoints; neither has the cache."""
+
+    async def stream(request: Request) -> AsyncGenerator[str]:
+        yield "x"
+
+    with pytest.raises(ConfigurationError, match="stream is a stream"):
+        Route("/", stream, cache=60)
