@@ -14,7 +14,7 @@ from asynccache.backends import from_url, parse_size, schemes
 from asynccache.codecs import AESGCMSealer, Compressor, Serializer, codec_named
 from asynccache.errors import ConfigurationError
 from asynccache.keys import Namespace
-from asynccache.policy import Seconds, seconds
+from asynccache.policy import Seconds, seconds, tag_names
 from asynccache.protocols import CacheBackendProtocol, Codec, Observer
 
 __all__ = ["CacheConfig", "GuardConfig", "HTTPConfig"]
@@ -23,7 +23,8 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 ENV_PREFIX: Final = "ASYNCCACHE_"
 
-Mode = Literal["marked"]
+Mode = Literal["marked", "rfc9111"]
+_SWITCHES: Final = ("store_set_cookie", "share_with_cookies", "heuristic", "stale_on_error", "private")
 
 
 def _refuse(name: str, wanted: str, value: object) -> ConfigurationError:
@@ -68,24 +69,64 @@ class HTTPConfig:
     """How responses are cached."""
 
     mode: Mode = "marked"
-    """``marked``: only routes that carry a policy; its ttl is authoritative."""
-    honour_client_directives: bool = False
-    """Let a request's Cache-Control steer the cache: then any client can defeat it."""
+    """``marked``: only routes that carry a policy; its ttl is authoritative.
+
+    ``rfc9111``: a shared cache in front of the whole application; the fields of requests and responses
+    decide, and policies of routes do nothing.
+    """
+    honour_client_directives: bool | None = None
+    """Let a request's Cache-Control steer the cache: then any client can defeat it.
+
+    None: as is usual in the mode, which is yes in ``rfc9111`` and no in ``marked``.
+    """
     max_body_bytes: int = MIB
     """Larger bodies pass through without being stored; also the most that is held per response in flight."""
     cache_status: bool = True
-    """Send ``Cache-Status`` (RFC 9211) with every response of a route that has a policy."""
+    """Send ``Cache-Status`` (RFC 9211), in ``marked`` mode with responses of routes that have a policy."""
     coalesce_timeout: Seconds = 30.0
     """Seconds a request waits for another that produces the same response before it goes ahead itself."""
 
+    # In ``rfc9111`` mode only. The defaults are the safe side.
+    store_set_cookie: bool = False
+    """Store responses with Set-Cookie, without that field: nobody gets another one's cookie in any case."""
+    share_with_cookies: bool = False
+    """Treat requests with cookies or API keys like others, as the RFC has it.
+
+    Otherwise they share only responses that say ``public`` or ``s-maxage`` themselves or vary by that field.
+    """
+    heuristic: bool = False
+    """Where a response states no lifetime, take a tenth of the time since Last-Modified, a day at most."""
+    stale_on_error: bool = False
+    """Let any stale response that does not forbid it stand in for an error, not only those that allow it."""
+    private: bool = False
+    """Be a private cache: for an application, such as a gateway, that has one user only."""
+    keep_stale: Seconds = 3600.0
+    """Seconds that a response is kept beyond its freshness, to be validated or to stand in for an error."""
+    targeted: tuple[str, ...] | Iterable[str] = ("cdn-cache-control",)
+    """Fields that speak to this cache before Cache-Control does, the most specific first (RFC 9213)."""
+
     def __post_init__(self) -> None:
         """Check every field; raise `ConfigurationError` naming the first that is wrong."""
+        put = object.__setattr__
         if self.mode not in get_args(Mode):
             raise _refuse("http.mode", " or ".join(map(repr, get_args(Mode))), self.mode)
-        for name in ("honour_client_directives", "cache_status"):
+        if self.honour_client_directives is None:
+            put(self, "honour_client_directives", self.mode == "rfc9111")
+        for name in ("honour_client_directives", "cache_status", *_SWITCHES):
             _check_flag(getattr(self, name), f"http.{name}")
         _check_count(self.max_body_bytes, "http.max_body_bytes", 0)
-        object.__setattr__(self, "coalesce_timeout", seconds(self.coalesce_timeout, "http.coalesce_timeout"))
+        put(self, "coalesce_timeout", seconds(self.coalesce_timeout, "http.coalesce_timeout"))
+        put(self, "keep_stale", seconds(self.keep_stale, "http.keep_stale", zero=True))
+        put(self, "targeted", tuple(name.lower() for name in tag_names(self.targeted, "http.targeted")))
+        if self.mode != "rfc9111":
+            self._check_marked()
+
+    def _check_marked(self) -> None:
+        """Refuse what means nothing in this mode: somebody relies on it."""
+        defaults = {item.name: item.default for item in fields(self)}
+        for name in (*_SWITCHES, "keep_stale", "targeted"):
+            if getattr(self, name) != defaults[name]:
+                raise ConfigurationError(f"http.{name} is a switch of mode='rfc9111', not of {self.mode!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

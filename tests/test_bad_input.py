@@ -133,10 +133,27 @@ def constructors() -> Iterator[Row]:
         "http.",
         {
             "mode": ("all", None, 5, "MARKED", ["marked"]),
-            "honour_client_directives": BAD_FLAGS,
+            "honour_client_directives": [value for value in BAD_FLAGS if value is not None],
             "max_body_bytes": BAD_COUNTS,
             "cache_status": BAD_FLAGS,
             "coalesce_timeout": (*BAD_SECONDS, None),
+            # Of the other mode, and so wrong in this one even where the value is right.
+            "store_set_cookie": (*BAD_FLAGS, True),
+            "share_with_cookies": (*BAD_FLAGS, True),
+            "heuristic": (*BAD_FLAGS, True),
+            "stale_on_error": (*BAD_FLAGS, True),
+            "private": (*BAD_FLAGS, True),
+            "keep_stale": (None, True, -1, "1", float("nan"), 0, 60),
+            "targeted": (None, 5, "cdn-cache-control", [5], [""], ["x-cache-control"]),
+        },
+    )
+    yield from bad_fields(
+        partial(HTTPConfig, mode="rfc9111"),
+        "http.",
+        {
+            "store_set_cookie": BAD_FLAGS,
+            "keep_stale": (None, True, -1, "1", float("nan")),
+            "targeted": (None, 5, "cdn-cache-control", [5], [""]),
         },
     )
     not_zero = [value for value in BAD_SECONDS if not (value == 0 and not isinstance(value, bool))]

@@ -8,7 +8,30 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Stored", "StoredResponse", "VaryIndex"]
+__all__ = ["Part", "Stored", "StoredResponse", "Terms", "VaryIndex"]
+
+
+class Terms(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a response's fields allow a cache to do with it (``rfc9111`` mode). Times are in seconds."""
+
+    lifetime: float
+    """``freshness_lifetime`` (RFC 9111 section 4.2.1)."""
+    always: bool
+    """``no-cache``: never without asking (section 5.2.2.4)."""
+    strict: bool
+    """``must-revalidate`` and what means the same: never stale (section 4.2.4)."""
+    stale_while_revalidate: float
+    stale_if_error: float
+    """The windows of RFC 5861, in seconds after freshness."""
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Which part of a representation a 206 is (RFC 9110 section 14.4)."""
+
+    first: int
+    """Position of the first byte that is there; the body's length says which is the last."""
+    complete: int
+    """Length of the whole representation, in bytes."""
 
 
 # gc=False on both: nothing in them could refer back to them, and a near cache may hold very many.
@@ -20,7 +43,7 @@ class StoredResponse(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=Fal
     """Fields to replay, lower-case, with ETag; never Set-Cookie, connection fields or Content-Length."""
     body: bytes
     etag: bytes
-    """The entity tag as in the field, with quotes."""
+    """The entity tag as in the field, with quotes; empty if it has none (``rfc9111`` mode only)."""
     shared: bool
     """The response said itself that it may be shared: see `asynccache.http._rfc9111.storing.is_shared`."""
     public: bool
@@ -31,6 +54,10 @@ class StoredResponse(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=Fal
     """Its age in seconds when it was received (RFC 9111 section 4.2.3)."""
     last_modified: float | None = None
     """The origin's Last-Modified; seconds since the epoch."""
+    terms: Terms | None = None
+    """None: stored under a route's policy, which said all this (``marked`` mode)."""
+    part: Part | None = None
+    """None: the body is complete."""
 
 
 class VaryIndex(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from http import HTTPStatus
 from typing import Final, Literal
 
+from asynccache.http._rfc9111.directives import Told
 from asynccache.http._rfc9111.fields import Headers, cache_control, field_values, list_members
 from asynccache.http._rfc9111.selection import vary_names
+from asynccache.http._rfc9111.stored import Terms
+from asynccache.http._rfc9111.switches import Switches
 
-__all__ = ["content_length", "is_shared", "refusal", "replayable"]
+__all__ = [
+    "HEURISTIC",
+    "content_length",
+    "is_shared",
+    "refusal",
+    "replayable",
+    "shared_by_origin",
+    "storable_fields",
+    "unstorable",
+    "useless",
+]
 
 PARTIAL_CONTENT: Final = 206
+NOT_MODIFIED: Final = 304
+HEURISTIC: Final = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
+"""Statuses whose lifetime may be guessed (RFC 9110 section 15.1)."""
+_UNDERSTOOD: Final = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.OK)
+"""What ``must-understand`` asks for: registered, and so without rules for caches that are not kept here."""
 _STREAMS: Final = frozenset({b"text/event-stream", b"multipart/x-mixed-replace"})
 _COOKIES: Final = frozenset({b"set-cookie", b"set-cookie2"})
+_FRAMING: Final = frozenset({b"content-type", b"trailer", b"transfer-encoding"})
 _LENGTH_DIGITS: Final = 18
 
 _NOT_REPLAYED: Final = _COOKIES | {
@@ -71,14 +91,19 @@ def _refused_status(status: int, names: set[bytes], statuses: Container[int]) ->
     return None if status in statuses else "status"
 
 
-def _refused_framing(headers: Headers, names: set[bytes]) -> str | None:
+def _unframed(headers: Headers) -> str | None:
+    """Return why a response is not one body with a known end that could be replayed."""
     types = field_values(headers, b"content-type")
     if any(value.partition(b";")[0].strip().lower() in _STREAMS for value in types):
         return "stream"
-    if b"trailer" in names:
+    if field_values(headers, b"trailer"):
         return "trailers"
-    if b"transfer-encoding" in names and _codings(headers, b"transfer-encoding") - {b"chunked"}:
-        return "hop-by-hop"
+    return "hop-by-hop" if _codings(headers, b"transfer-encoding") - {b"chunked"} else None
+
+
+def _refused_framing(headers: Headers, names: set[bytes]) -> str | None:
+    if not names.isdisjoint(_FRAMING) and (reason := _unframed(headers)) is not None:
+        return reason
     # Encoded for one client: unless Vary says so, every other one would get the same bytes.
     encoded = b"content-encoding" in names and _codings(headers, b"content-encoding")
     return "content-encoding" if encoded and b"accept-encoding" not in (vary_names(headers) or ()) else None
@@ -98,6 +123,109 @@ def replayable(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
     named = {member.lower() for member in list_members(headers, b"connection")}
     dropped = _NOT_REPLAYED.union(named, cache_control(headers).fields("no-cache"))
     return tuple((lower, value) for name, value in headers if (lower := name.lower()) not in dropped)
+
+
+def storable_fields(
+    headers: Headers, told: Told, *, private: bool = False
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the `replayable` fields that ``told`` does not keep from a cache (RFC 9111 section 5.2.2.7).
+
+    Args:
+        headers: The response's fields.
+        told: What it says to this cache.
+        private: The cache is a private one.
+    """
+    kept_out = {*told.fields("no-cache"), *(() if private else told.fields("private"))}
+    fields = replayable(headers)
+    return tuple(field for field in fields if field[0] not in kept_out) if kept_out else fields
+
+
+def shared_by_origin(told: Told) -> bool:
+    """Return whether a response says itself that all may share it: ``public`` or ``s-maxage``."""
+    return told.has("public") or told.seconds("s-maxage") is not None
+
+
+def unstorable(
+    status: int,
+    headers: Headers,
+    told: Told,
+    *,
+    credentials: Iterable[bytes],
+    targeted: bool,
+    switches: Switches,
+) -> str | None:
+    """Return why a response to GET must not be stored, None if it may be (RFC 9111 section 3).
+
+    The reason is a token for Cache-Status and events. A 206 is as storable as any; what part it is, and
+    whether there is use for it, others decide.
+
+    Args:
+        status: The response's status.
+        headers: Its fields.
+        told: What it says to this cache.
+        credentials: The request's fields that tell who is asking, lower-case.
+        targeted: ``told`` is a targeted field, beside which Expires does not count.
+        switches: The configuration.
+    """
+    return (
+        _kept_out(status, told, private=switches.private)
+        or _personal(headers, told, credentials, switches)
+        or _unmarked(status, headers, told, targeted=targeted, switches=switches)
+        or _unframed(headers)
+    )
+
+
+def _kept_out(status: int, told: Told, *, private: bool) -> str | None:
+    understood = status in _UNDERSTOOD
+    if told.has("must-understand"):
+        if not understood:
+            return "must-understand"
+    elif told.has("no-store"):  # which must-understand is there to override (section 5.2.2.3)
+        return "no-store"
+    if told.has("private") and not private and not told.fields("private"):
+        return "private"
+    return "status" if status < HTTPStatus.OK or status == NOT_MODIFIED else None
+
+
+def _personal(headers: Headers, told: Told, credentials: Iterable[bytes], switches: Switches) -> str | None:
+    """Section 3.5, and the same care for what is a credential in all but name: see `Switches`."""
+    varies = vary_names(headers)
+    if varies is None:
+        return "vary-any"
+    if not switches.store_set_cookie and any(field_values(headers, name) for name in _COOKIES):
+        return "set-cookie"
+    if switches.private or shared_by_origin(told):
+        return None
+    for name in credentials:
+        if name == b"authorization":
+            if not told.has("must-revalidate"):
+                return "authorization"
+        elif name not in varies and not switches.share_with_cookies:
+            return name.decode("latin-1")
+    return None
+
+
+def _unmarked(status: int, headers: Headers, told: Told, *, targeted: bool, switches: Switches) -> str | None:
+    """Return why nothing in a response says that it may be stored; None if something does."""
+    said = ("public", "max-age", "no-cache", "private" if switches.private else "s-maxage")
+    if any(told.has(name) for name in said) or (not targeted and field_values(headers, b"expires")):
+        return None
+    return None if switches.heuristic and status in HEURISTIC else "no-lifetime"
+
+
+def useless(terms: Terms, initial_age: float, *, validator: bool, switches: Switches) -> bool:
+    """Return whether there is nothing that a stored response could ever be used for.
+
+    Args:
+        terms: What it allows.
+        initial_age: Its age on receipt in seconds.
+        validator: It has an entity tag or a Last-Modified, with which the application can be asked.
+        switches: The configuration.
+    """
+    if validator or (not terms.always and initial_age < terms.lifetime):
+        return False
+    lenient = switches.stale_on_error or terms.stale_while_revalidate or terms.stale_if_error
+    return terms.always or terms.strict or not lenient
 
 
 def is_shared(headers: Headers) -> bool:

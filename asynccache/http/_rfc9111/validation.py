@@ -5,13 +5,27 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-from asynccache.http._rfc9111.fields import Headers, entity_tags, field_values, http_date
+from asynccache.http._rfc9111.fields import EntityTag, Headers, entity_tags, field_values, http_date
+from asynccache.http._rfc9111.storing import replayable
 
-__all__ = ["make_etag", "not_modified", "not_modified_fields"]
+__all__ = [
+    "conditions",
+    "entity_tag",
+    "make_etag",
+    "not_modified",
+    "not_modified_fields",
+    "same",
+    "updated_fields",
+]
 
 _IN_NOT_MODIFIED: Final = frozenset(
     {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary"}
 )
+
+_OF_THE_BYTES: Final = frozenset(
+    {b"content-digest", b"content-encoding", b"content-md5", b"content-range", b"etag", b"repr-digest"}
+)
+"""Fields that a 304 does not update: they describe the bytes that are stored (RFC 9111 section 3.2)."""
 
 
 def make_etag(body: bytes) -> bytes:
@@ -57,3 +71,41 @@ def not_modified_fields(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
     A 304 has no content, so nothing that describes content belongs into it.
     """
     return tuple((name, value) for name, value in headers if name.lower() in _IN_NOT_MODIFIED)
+
+
+def entity_tag(headers: Headers) -> EntityTag | None:
+    """Return the entity tag of a response; None if it does not have exactly one valid one."""
+    tags = entity_tags(headers, b"etag")
+    return tags[0] if len(tags) == 1 and tags != "*" else None
+
+
+def conditions(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return the request fields that ask whether a stored response still holds (RFC 9111 section 4.3.1).
+
+    Args:
+        headers: The stored response's fields. Validators are sent as they came, valid or not: only their
+            author compares them.
+    """
+    pairs = ((b"etag", b"if-none-match"), (b"last-modified", b"if-modified-since"))
+    found = [(question, field_values(headers, name)) for name, question in pairs]
+    return [(question, values[0]) for question, values in found if len(values) == 1]
+
+
+def same(stored: Headers, news: Headers) -> bool:
+    """Return whether a 304 speaks of the stored response (RFC 9111 section 4.3.4).
+
+    It does unless it has an entity tag that is not the stored one's. Without any, it answers our question,
+    and there was one response we asked about.
+    """
+    theirs, ours = entity_tag(news), entity_tag(stored)
+    return theirs is None or ours is None or theirs.opaque == ours.opaque
+
+
+def updated_fields(stored: Headers, news: Headers) -> tuple[tuple[bytes, bytes], ...]:
+    """Return a stored response's fields with what a 304 or HEAD has to say (RFC 9111 section 3.2).
+
+    Every field it has replaces all lines of that name, but for those that speak of the stored bytes.
+    """
+    changed = tuple(field for field in replayable(news) if field[0] not in _OF_THE_BYTES)
+    names = {name for name, _ in changed}
+    return (*(field for field in stored if field[0] not in names), *changed)

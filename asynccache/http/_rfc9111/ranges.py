@@ -1,0 +1,197 @@
+"""Range requests, answered from what is stored, and partial responses (RFC 9110 sections 14 and 15.3.7)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, NamedTuple
+
+from asynccache.http._rfc9111.fields import Headers, field_values, http_date
+from asynccache.http._rfc9111.stored import Part, StoredResponse
+from asynccache.http._rfc9111.validation import entity_tag
+
+__all__ = ["Content", "combined", "content_range", "holds_if_range", "missing_range", "requested", "select"]
+
+Span = tuple[int, int]
+"""First and last position, both included."""
+Requested = tuple[tuple[int | None, int | None], ...]
+"""Ranges as asked for: ``5-9`` is (5, 9), ``5-`` is (5, None), ``-5`` is (None, 5)."""
+
+_MOST_RANGES: Final = 16
+_SPEC: Final = re.compile(rb"(?P<first>[0-9]{0,15})-(?P<last>[0-9]{0,15})")
+_CONTENT_RANGE: Final = re.compile(
+    rb"bytes +(?P<first>[0-9]{1,15})-(?P<last>[0-9]{1,15})/(?P<complete>[0-9]{1,15})", re.IGNORECASE
+)
+
+
+def requested(headers: Headers) -> Requested | None:
+    """Return the byte ranges a request asks for; None: the whole, which is also what is malformed means.
+
+    Many ranges are ignored: they would cost more than they save (RFC 9110 section 14.2).
+    """
+    lines = field_values(headers, b"range")
+    if len(lines) != 1:
+        return None
+    unit, equals, text = lines[0].partition(b"=")
+    specs = [part.strip() for part in text.split(b",") if part.strip()]
+    if unit.strip().lower() != b"bytes" or not equals or not 0 < len(specs) <= _MOST_RANGES:
+        return None
+    ranges: list[tuple[int | None, int | None]] = []
+    for spec in specs:
+        found = _SPEC.fullmatch(spec)
+        if found is None or spec == b"-":
+            return None
+        first = int(found["first"]) if found["first"] else None
+        last = int(found["last"]) if found["last"] else None
+        if first is not None and last is not None and last < first:
+            return None
+        ranges.append((first, last))
+    return tuple(ranges)
+
+
+def _span(wanted: tuple[int | None, int | None], complete: int) -> Span | None:
+    """Return what a range is of ``complete`` bytes; None if nothing (RFC 9110 section 14.1.2)."""
+    first, last = wanted
+    if first is None:
+        length = min(last or 0, complete)
+        return (complete - length, complete - 1) if length else None
+    return None if first >= complete else (first, complete - 1 if last is None else min(last, complete - 1))
+
+
+class Content(NamedTuple):
+    """What answers a range request."""
+
+    status: Literal[206, 416]
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Content-Range, or the Content-Type of several parts."""
+    body: bytes
+
+
+def select(stored: StoredResponse, wanted: Requested) -> Content | None:
+    """Return what a stored 200 or 206 has for a range request; None if it does not have all of it.
+
+    Args:
+        stored: The response.
+        wanted: What is asked for.
+    """
+    start, complete = (
+        (0, len(stored.body)) if stored.part is None else (stored.part.first, stored.part.complete)
+    )
+    spans = [span for spec in wanted if (span := _span(spec, complete)) is not None]
+    if not spans:
+        return Content(416, ((b"content-range", b"bytes */%d" % complete),), b"")
+    end = start + len(stored.body)
+    if any(first < start or last >= end for first, last in spans):
+        return None
+    if len(spans) == 1:
+        first, last = spans[0]
+        field = (b"content-range", b"bytes %d-%d/%d" % (first, last, complete))
+        return Content(206, (field,), stored.body[first - start : last - start + 1])
+    if sum(last - first + 1 for first, last in spans) > complete:
+        return None  # overlapping: somebody wants more than there is (RFC 9110 section 17.15)
+    return _several(stored, spans, start, complete)
+
+
+def _several(stored: StoredResponse, spans: list[Span], start: int, complete: int) -> Content:
+    """Return a multipart/byteranges (RFC 9110 section 14.6)."""
+    boundary = b"%032x" % (hash((stored.body, *spans)) & (2**128 - 1))
+    while boundary in stored.body:
+        boundary += b"x"
+    kinds = field_values(stored.headers, b"content-type")
+    kind = b"content-type: %b\r\n" % kinds[0] if kinds else b""
+    parts = [
+        b"--%b\r\n%bcontent-range: bytes %d-%d/%d\r\n\r\n%b\r\n"
+        % (boundary, kind, first, last, complete, stored.body[first - start : last - start + 1])
+        for first, last in spans
+    ]
+    body = b"".join((*parts, b"--%b--\r\n" % boundary))
+    return Content(206, ((b"content-type", b"multipart/byteranges; boundary=" + boundary),), body)
+
+
+def holds_if_range(request_headers: Headers, stored: StoredResponse, now: float) -> bool:
+    """Return whether ranges may be served; if not, the whole is asked for (RFC 9110 section 13.1.5).
+
+    Args:
+        request_headers: The request's fields.
+        stored: The response.
+        now: Seconds since the epoch, for dates with a two-digit year.
+    """
+    lines = field_values(request_headers, b"if-range")
+    if not lines:
+        return True
+    value = lines[0].strip()
+    if len(lines) > 1:
+        return False
+    if value.startswith((b'"', b"W/")):
+        tag = entity_tag(stored.headers)
+        return tag is not None and not tag.weak and value == tag.opaque
+    date = http_date(value, now)
+    # Only a date that is a strong validator: at least a second before the response (section 8.8.2.2).
+    return date is not None and date == stored.last_modified and stored.date - date >= 1
+
+
+def content_range(headers: Headers, length: int) -> Part | None:
+    """Return which part a 206 of ``length`` bytes is; None if it does not say, or says what cannot be.
+
+    Args:
+        headers: The response's fields.
+        length: The length of its body.
+    """
+    lines = field_values(headers, b"content-range")
+    found = _CONTENT_RANGE.fullmatch(lines[0].strip()) if len(lines) == 1 else None
+    if found is None:
+        return None
+    first, last, complete = int(found["first"]), int(found["last"]), int(found["complete"])
+    return Part(first, complete) if first <= last < complete and last - first + 1 == length else None
+
+
+def combined(old: StoredResponse, new: StoredResponse) -> StoredResponse:
+    """Return a new 206 together with what was stored, where they fit (RFC 9110 section 15.3.7.3).
+
+    They do if both have the same strong entity tag and leave no gap; else the new one alone is returned.
+    """
+    mine, other = entity_tag(old.headers), entity_tag(new.headers)
+    if new.part is None or mine is None or mine != other or mine.weak:
+        return new
+    start, complete = (0, len(old.body)) if old.part is None else (old.part.first, old.part.complete)
+    first = new.part.first
+    if complete != new.part.complete or first > start + len(old.body) or first + len(new.body) < start:
+        return new
+    body = old.body[: max(0, first - start)] + new.body + old.body[max(0, first + len(new.body) - start) :]
+    return _with_body(new, body, min(start, first), complete)
+
+
+def _with_body(response: StoredResponse, body: bytes, first: int, complete: int) -> StoredResponse:
+    whole = first == 0 and len(body) == complete
+    headers = tuple(field for field in response.headers if field[0] != b"content-range")
+    return StoredResponse(
+        200 if whole else 206,
+        headers,
+        body,
+        response.etag,
+        response.shared,
+        response.public,
+        response.date,
+        response.initial_age,
+        response.last_modified,
+        response.terms,
+        None if whole else Part(first, complete),
+    )
+
+
+def missing_range(stored: StoredResponse) -> list[tuple[bytes, bytes]]:
+    """Return the request fields that ask for what a stored part lacks; none if that cannot be asked safely.
+
+    Only with a strong entity tag can what comes be put together with what is there (RFC 9110 section
+    15.3.7.3), and only what lacks a single end can be asked for as one range.
+    """
+    tag = entity_tag(stored.headers)
+    if stored.part is None or tag is None or tag.weak:
+        return []
+    first, end = stored.part.first, stored.part.first + len(stored.body)
+    if first == 0:
+        wanted = b"bytes=%d-" % end
+    elif end == stored.part.complete:
+        wanted = b"bytes=0-%d" % (first - 1)
+    else:
+        return []
+    return [(b"range", wanted), (b"if-range", tag.opaque)]
