@@ -18,6 +18,7 @@ from asynccache._engine.expiry import Lifetime
 from asynccache._engine.loading import Loader
 from asynccache._engine.observing import Observers
 from asynccache._engine.report import CacheCapabilities, CacheStats
+from asynccache._engine.runningloop import running_loop
 from asynccache._engine.singleflight import SingleFlight
 from asynccache._engine.store import EntryStore
 from asynccache.backends import from_url
@@ -110,7 +111,12 @@ class Lifecycle:
         """Connect to the store now instead of on first use.
 
         A store that is down is an event, unless ``fail_open`` is off.
+
+        Raises:
+            ConfigurationError: no asyncio event loop is running (under trio, say): what is not opened would
+                fail with the first request that has to wait for another one.
         """
+        running_loop()
         if isinstance(self._backend, SupportsLifecycle):
             await self.entries.access.attempt("open", "", self._backend.open(), None)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from asynccache._engine.runningloop import running_loop
 
 __all__ = ["PerLoop"]
 
@@ -28,7 +29,7 @@ class PerLoop(Generic[S]):
 
     def here(self) -> S:
         """Return the state of the running loop."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         last = self._last
         if last is not None and last[0] is loop:
             return last[1]

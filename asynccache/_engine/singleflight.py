@@ -25,6 +25,7 @@ from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 from asynccache._engine.raising import copy_of
+from asynccache._engine.runningloop import running_loop
 from asynccache.errors import CacheError
 
 __all__ = ["SingleFlight"]
@@ -88,8 +89,9 @@ class SingleFlight:
 
         Raises:
             CacheError: the computation was cancelled from within, needs its own result, or `aclose` ended it.
+            ConfigurationError: no asyncio event loop is running.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         flight = self._flights.get((loop, key))
         waiter: Future[T] = loop.create_future()
         if flight is None:
@@ -115,7 +117,7 @@ class SingleFlight:
         It can be joined by `run` and runs to its end even if nobody does; then an exception goes to
         ``on_error``, or is logged.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if (loop, key) in self._flights:
             return False
         self._start(_Flight(loop, key, on_error, detached=True), work)
@@ -123,14 +125,14 @@ class SingleFlight:
 
     def running(self, key: Hashable) -> bool:
         """Return True while ``key`` is being computed in this event loop."""
-        return (asyncio.get_running_loop(), key) in self._flights
+        return (running_loop(), key) in self._flights
 
     async def aclose(self, timeout: float = 5.0) -> None:
         """Cancel every computation and wait for them to end; their waiters raise `CacheError` at once.
 
         One that ignores its cancellation is left behind after ``timeout`` seconds.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         own: list[Task[Any]] = []
         for task, flight in list(self._tasks.items()):
             if flight in _within.get():

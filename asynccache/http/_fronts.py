@@ -148,7 +148,7 @@ def _examined(scope: Scope) -> tuple[int, Key | None, bytes | None]:
     host: bytes | None = None
     tag: bytes | None = None
     kinds = _KINDS
-    for name, value in scope["headers"]:
+    for name, value in scope.get("headers", ()):
         if name in kinds:
             kind = kinds[name]
             if kind == _HOST:

@@ -127,7 +127,7 @@ def examine(scope: Scope) -> Asked:
     """Read a request's head once."""
     asked = Asked()
     hosts: list[bytes] = []
-    for name, value in scope["headers"]:
+    for name, value in scope.get("headers", ()):
         if name not in _NOTED:
             continue
         if name == b"host":
