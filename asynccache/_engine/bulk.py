@@ -118,7 +118,11 @@ class BulkLoader:
             leases[key] = await store.acquire(key)
 
         try:
-            await asyncio.gather(*(acquire(run.key) for run in runs))
+            taking = (acquire(run.key) for run in runs)
+            # To the last, failures or not: what is taken has to be known when it is given back.
+            for failure in await asyncio.gather(*taking, return_exceptions=True):
+                if failure is not None:
+                    raise failure
             stamps = await store.stamps(tags)
             started = stopwatch()
             values = await self._call(load, runs, list(keys))
@@ -145,7 +149,7 @@ class BulkLoader:
         finally:
             for run in runs:
                 store.runs.end(run)
-            await asyncio.gather(*(store.release(key, lease) for key, lease in leases.items()))
+            await store.release_all(leases)
 
     async def _call(self, load: Load, runs: Sequence[Run], names: list[str]) -> Mapping[str, Any]:
         """Return what ``load`` returns, and tell of it as if the keys had been computed one by one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,9 +75,19 @@ class Leasing:
         return _HELD if token is None else Lease(token)
 
     async def release(self, key: str, lease: Lease) -> None:
-        """Give a lease back, unless a fill has ended it."""
-        leasing = self._access.leasing
-        if lease.token and leasing is not None and not lease.over:
-            lease.over = True
-            releasing = leasing.release_lease(key, lease.token)
-            await self._access.attempt("release_lease", key, releasing, None)
+        """Give a lease back, unless a fill has ended it.
+
+        A caller that is cancelled meanwhile leaves no lease behind here either.
+        """
+        access = self._access
+        if not lease.token or access.leasing is None or lease.over:
+            return
+        lease.over = True
+        releasing = access.leasing.release_lease(key, lease.token)
+        giving = access.attempt("release_lease", key, releasing, None)
+        await (giving if access.local is not None else access.chores.see_through(giving))
+
+    async def release_all(self, leases: Mapping[str, Lease]) -> None:
+        """Do the same for several, by key."""
+        giving = asyncio.gather(*(self.release(key, lease) for key, lease in leases.items()))
+        await self._access.chores.see_through(giving)

@@ -48,6 +48,7 @@ class EntryStore:
         leasing = Leasing(access)
         self.acquire: Final = leasing.acquire
         self.release: Final = leasing.release
+        self.release_all: Final = leasing.release_all
 
     def __repr__(self) -> str:
         return f"<EntryStore {self.namespace.prefix!r} on {type(self._backend).__name__}>"
@@ -296,9 +297,9 @@ class EntryStore:
         if key in self.access.replacing:
             return False  # somebody is doing just that, and comes first
         self.access.replacing.add(key)
-        run = self.runs.begin(key)
-        lease = await self.acquire(key)
+        run, lease = self.runs.begin(key), UNLEASED
         try:
+            lease = await self.acquire(key)
             return not await self._usable(key) and await self.fill(entry, run, lease)
         finally:
             self.access.replacing.discard(key)

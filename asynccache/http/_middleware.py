@@ -12,7 +12,6 @@ from weakref import WeakSet
 
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
-from asynccache._engine.store import Lease
 from asynccache.cache import Cache
 from asynccache.config import CacheConfig, HTTPConfig
 from asynccache.defaults import current
@@ -96,7 +95,6 @@ class CacheMiddleware:
         self._family: WeakSet[CacheMiddleware] = WeakSet((self,))
         """Itself and what `around` has made of it."""
         self._refreshing: dict[str, asyncio.Task[None]] = {}
-        self._releasing: set[asyncio.Task[None]] = set()
         self._serve_from(Cache(config) if cache is None else cache)
 
     def _serve_from(self, cache: Cache) -> None:
@@ -323,16 +321,6 @@ class CacheMiddleware:
         if task is None and not exchange.refreshing:
             task = self._refreshing[key] = asyncio.get_running_loop().create_task(self._repeat(exchange, key))
         return task
-
-    def give_back(self, key: str, taking: asyncio.Task[Lease]) -> None:
-        """Release a lease as soon as it is there; whoever asked for it is gone."""
-
-        async def release() -> None:
-            await self.responses.store.release(key, await taking)
-
-        task = asyncio.get_running_loop().create_task(release())
-        self._releasing.add(task)
-        task.add_done_callback(self._releasing.discard)
 
     async def _repeat(self, exchange: Exchange, key: str) -> None:
         scope = dict(exchange.pristine)

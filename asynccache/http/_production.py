@@ -104,30 +104,16 @@ class Production:
             found = await responses.find(self._attempt.wanted, self._attempt.tags)
             if _age(found) != _age(self.found):
                 break  # somebody stored a new one
-            await self._acquire()
+            await self.take_free_lease()
         return found
 
     async def take_free_lease(self) -> None:
         """Take the lease unless another process has it."""
-        key = self.found.key
+        store, key = self._middleware.responses.store, self.found.key
         held = None if self.flight is None else self._middleware.flights.leases.get(key)
         if held is not None:
-            await self._middleware.responses.store.release(key, held)
-        await self._acquire()
-
-    async def _acquire(self) -> None:
-        """Take the lease if it is free. Who is cancelled meanwhile must not leave it held by nobody."""
-        store = self._middleware.responses.store
-        key = self.found.key
-        if store.local is None:
-            taking = asyncio.ensure_future(store.acquire(key))
-            try:
-                self.lease = await asyncio.shield(taking)
-            except asyncio.CancelledError:
-                self._middleware.give_back(key, taking)
-                raise
-        else:
-            self.lease = await store.acquire(key)
+            await store.release(key, held)
+        self.lease = await store.acquire(key)
         if self.lease.token:
             self._middleware.flights.leases[key] = self.lease
 

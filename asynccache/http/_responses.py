@@ -191,16 +191,20 @@ class ResponseCache:
             # before.
             key = variant_key(wanted, index)
             lease = await self.store.acquire(key)
-        elif set(names) <= set(found.vary.names):
-            key = found.key
-        else:
-            # It varies by more than was known. Without the index the next request starts over, with all the
-            # names.
-            self._learned[wanted.url] = tuple(sorted({*names, *found.vary.names}))
-            await self.store.remove((wanted.url,))
-            return False
+            try:
+                return await self._fill_variant(wanted, key, entry, run, lease)
+            finally:
+                await self.store.release(key, lease)
+        if set(names) <= set(found.vary.names):
+            return await self._fill_variant(wanted, found.key, entry, run, lease)
+        # It varies by more than was known. Without the index the next request starts over, with all the
+        # names.
+        self._learned[wanted.url] = tuple(sorted({*names, *found.vary.names}))
+        await self.store.remove((wanted.url,))
+        return False
+
+    async def _fill_variant(self, wanted: Wanted, key: str, entry: Entry, run: Run, lease: Lease) -> bool:
         if not self._has_room(wanted, key):
-            await self.store.release(key, lease)
             return False
         entry.key = key
         return await self.store.fill(entry, run, lease)
