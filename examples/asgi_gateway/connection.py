@@ -1,0 +1,190 @@
+"""A connection to the origin, which speaks HTTP/1.1.
+
+h11 is the protocol, which uvicorn has brought along: it keeps every field line as it came. A client library
+in between would add fields, and decode, follow or repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from typing import Any, ClassVar, Final, cast
+
+import h11
+
+__all__ = ["Connection", "OriginError", "OriginTimeoutError"]
+
+_LARGEST_HEAD: Final = 256 * 1024
+_WINDOW: Final = 256 * 1024
+"""Bytes that may wait to be passed on before the origin has to wait, too."""
+
+
+class OriginError(Exception):
+    """The origin cannot be reached, has gone, or does not speak HTTP."""
+
+    status_code: ClassVar[int] = 502
+
+
+class OriginTimeoutError(OriginError):
+    """The origin does not answer."""
+
+    status_code: ClassVar[int] = 504
+
+
+class Connection(asyncio.Protocol):
+    """One connection to the origin, for one request at a time.
+
+    Args:
+        patience: Seconds without a sign of life after which the origin counts as dead.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.reused = False
+        self._patience = patience
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
+        self._transport: asyncio.Transport
+        self._failure = ""
+        """Why nothing more arrives."""
+        self._unread = 0
+        self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    # -- what the event loop calls -------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def data_received(self, data: bytes) -> None:
+        self._http.receive_data(data)
+        self._unread += len(data)
+        if self._unread > _WINDOW:
+            self._transport.pause_reading()
+        self._arrived.set()
+
+    def eof_received(self) -> None:
+        self._http.receive_data(b"")  # the end of some responses; without it, they have been cut off
+        self._end("the origin has closed the connection")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(str(exc or "the connection is closed"))
+
+    def _end(self, failure: str) -> None:
+        self._failure = self._failure or failure
+        self._arrived.set()
+        self._writable.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # -- one request and its response ----------------------------------------------------------------
+
+    def begin(self, request: h11.Request, *, content: bool) -> None:
+        """Send the head of a request, which is all of it unless there is ``content``."""
+        head = self._sent(request)
+        self._transport.write(head if content else head + self._sent(h11.EndOfMessage()))
+
+    async def write(self, part: bytes, *, more: bool) -> None:
+        """Send a part of a request's content, as soon as the origin takes it.
+
+        Raises:
+            OriginError: it does not, or the parts are not as long as announced.
+        """
+        try:
+            data = self._sent(h11.Data(data=part)) if part else b""
+            self._transport.write(data if more else data + self._sent(h11.EndOfMessage()))
+            async with asyncio.timeout(self._patience):
+                await self._writable.wait()
+        except h11.LocalProtocolError as error:
+            raise OriginError(str(error)) from error
+        except TimeoutError as error:
+            raise OriginTimeoutError("the origin does not read") from error
+        if self._failure:
+            raise OriginError(self._failure)
+
+    def _sent(self, event: Any) -> bytes:
+        return cast("bytes", self._http.send(event))  # h11 leaves this untyped
+
+    async def head(self) -> h11.Response:
+        """Return the head of the final response.
+
+        Raises:
+            OriginError: there is none.
+        """
+        event = await self._event()
+        while isinstance(event, h11.InformationalResponse):
+            event = await self._event()
+        if not isinstance(event, h11.Response):
+            raise OriginError("the origin has closed the connection")
+        return event
+
+    async def parts(self) -> AsyncGenerator[tuple[bytes, bool]]:
+        """Give the content as it arrives; with each part, whether there is more.
+
+        Raises:
+            OriginError: the content ends before it is complete.
+        """
+        event = await self._event()
+        while isinstance(event, h11.Data):
+            # Who has all of the bytes may ask again at once: the last part must not wait to be called so.
+            following = self._next()
+            complete = isinstance(following, h11.EndOfMessage)
+            yield bytes(event.data), not complete
+            if complete:
+                return
+            event = await self._event() if following is h11.NEED_DATA else following
+        yield b"", False
+
+    async def _event(self) -> Any:
+        while (event := self._next()) is h11.NEED_DATA:
+            if self._failure:
+                raise OriginError(self._failure)
+            await self._more()
+        return event
+
+    def _next(self) -> Any:
+        """Return the next event; h11.NEED_DATA if it has not arrived, or never will."""
+        try:
+            return self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            self._failure = str(error)
+            return h11.NEED_DATA
+
+    async def _more(self) -> None:
+        """Wait until something arrives; how long a request's own content takes is up to the client."""
+        self._unread = 0
+        self._transport.resume_reading()
+        self._arrived.clear()
+        while not self._arrived.is_set():
+            try:
+                async with asyncio.timeout(self._patience):
+                    await self._arrived.wait()
+            except TimeoutError as error:
+                if self._http.our_state is not h11.SEND_BODY:
+                    raise OriginTimeoutError("the origin does not answer") from error
+
+    # -- and after it --------------------------------------------------------------------------------
+
+    def renew(self) -> bool:
+        """Get ready for the next request, and return True, if the last one has come to its end."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        self.reused = True
+        return self.idle
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has arrived that nobody has asked for: an end, or somebody else's response."""
+        return not self._failure and self._http.trailing_data == (b"", False)
+
+    def abort(self) -> None:
+        """Close the connection at once; whoever waits for it is told."""
+        self._end("the connection is closed")
+        self._transport.abort()
