@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from asynccache.http._rfc9111.fields import MAX_DELTA, Directives, Headers, cache_control, field_values
@@ -27,38 +28,46 @@ class Told(Protocol):
         ...
 
 
+_GRANTS: Final = frozenset({"must-understand", "public"})
+"""Flags that permit something. A value of the wrong type does not set these; any other flag it does."""
+
+
 class _Targeted:
-    """The directives of a targeted field: a dictionary, whose members of the wrong type are ignored."""
+    """The directives of a targeted field: a dictionary (RFC 9213 section 2.1).
+
+    A directive whose value has the wrong type is not obeyed in the sense that would allow more: a lifetime
+    that is no integer is 0, as in Cache-Control (RFC 9111 section 4.2.1), and ``no-store=1`` is ``no-store``.
+    """
 
     __slots__ = ("_members",)
 
     def __init__(self, members: Mapping[str, Item]) -> None:
         self._members = members
 
+    def __repr__(self) -> str:
+        return f"<Targeted {' '.join(self._members)}>"
+
     def has(self, name: str) -> bool:
-        """Return whether the directive is there: a flag is true, a number is one."""
+        """Return whether the directive is there, valid or not; it is not if its value is false."""
         value = self._members.get(name, False)
-        return value is not False and value is not None and (name not in _NUMBERS or _is_seconds(value))
+        return value is True if name in _GRANTS else value is not False
 
     def seconds(self, name: str) -> int | None:
-        """Return the directive's argument in seconds; None without a valid one."""
-        value = self._members.get(name)
-        return min(int(value), MAX_DELTA) if isinstance(value, int) and _is_seconds(value) else None
+        """Return the directive's argument in seconds; 0 if it is no such argument, None without it."""
+        value = self._members.get(name, False)
+        if value is False:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            return 0
+        return min(value, MAX_DELTA)
 
     def fields(self, name: str) -> tuple[bytes, ...]:
-        """Return the field names the directive is limited to."""
+        """Return the field names the directive is limited to, lower-case; empty: it is not."""
         value = self._members.get(name)
         if not isinstance(value, str):
             return ()
         names = (part.strip().lower() for part in value.split(","))
         return tuple(name.encode("ascii") for name in names if name)
-
-
-_NUMBERS: Final = frozenset({"max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"})
-
-
-def _is_seconds(value: Item) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def told(headers: Headers, targeted: Iterable[str] = ()) -> tuple[Told, bool]:
@@ -92,6 +101,8 @@ class Wishes(NamedTuple):
 
 
 NO_WISHES: Final = Wishes()
+_REMEMBERED: Final = 64
+"""The longest Cache-Control of a request, in bytes, whose meaning is remembered."""
 
 
 def wishes(headers: Headers) -> Wishes:
@@ -100,6 +111,11 @@ def wishes(headers: Headers) -> Wishes:
     if not lines:
         pragma = field_values(headers, b"pragma")
         return Wishes(no_cache=True) if pragma and Directives(pragma).has("no-cache") else NO_WISHES
+    short = len(lines) == 1 and len(lines[0]) <= _REMEMBERED
+    return _remembered_wishes(lines[0]) if short else _wishes(*lines)
+
+
+def _wishes(*lines: bytes) -> Wishes:
     directives = Directives(lines)
     return Wishes(
         directives.has("no-cache"),
@@ -110,3 +126,7 @@ def wishes(headers: Headers) -> Wishes:
         directives.seconds("max-stale"),
         directives.seconds("stale-if-error"),
     )
+
+
+# Browsers send few different ones. Long ones are not kept: clients choose them.
+_remembered_wishes = lru_cache(maxsize=256)(_wishes)

@@ -114,13 +114,15 @@ def terms(
         headers: Its fields.
         response_time: When it came, seconds since the epoch.
         targeted: ``told`` is a targeted field.
-        heuristic: Its status allows to guess a lifetime, and so does the configuration.
+        heuristic: Its status allows to guess a lifetime, and so does the configuration. ``public`` is as
+            good as the status (section 5.2.2.9).
         switches: The configuration.
     """
     private = switches.private
     lifetime = explicit_lifetime(told, headers, response_time, targeted=targeted, private=private)
     if lifetime is None:
-        lifetime = heuristic_lifetime(headers, response_time) if heuristic else 0.0
+        guess = heuristic or (switches.heuristic and told.has("public"))
+        lifetime = heuristic_lifetime(headers, response_time) if guess else 0.0
     shared_only = () if private else ("proxy-revalidate", "s-maxage")
     return Terms(
         lifetime,

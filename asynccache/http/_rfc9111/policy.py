@@ -54,17 +54,23 @@ def decide(terms: Terms, age: float, wishes: Wishes) -> Decision:
     if terms.always:
         return _STALE
     left = terms.lifetime - age
-    if wishes.min_fresh is not None and left < wishes.min_fresh:
-        return _REQUEST
     if left > 0:
-        return _SERVE
-    if terms.strict:
+        return _REQUEST if wishes.min_fresh is not None and left < wishes.min_fresh else _SERVE
+    if terms.strict or not _accepts_stale(wishes, -left):
         return _STALE
     if -left < terms.stale_while_revalidate:
         return _REFRESH
-    if wishes.max_stale is not None and -left <= wishes.max_stale:
-        return _SERVE
-    return _STALE
+    return _STALE if wishes.max_stale is None else _SERVE
+
+
+def _accepts_stale(wishes: Wishes, stale_for: float) -> bool:
+    """Return whether a client takes what has been stale for so many seconds, if the origin lets us.
+
+    One that states an age or a freshness does not, unless it adds how stale (section 5.2.1.1).
+    """
+    if wishes.max_stale is not None:
+        return stale_for <= wishes.max_stale and wishes.min_fresh is None
+    return wishes.max_age is None and wishes.min_fresh is None
 
 
 def stands_in(terms: Terms, age: float, wishes: Wishes, switches: Switches) -> bool:

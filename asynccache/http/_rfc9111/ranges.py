@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from asynccache.http._rfc9111.fields import Headers, field_values, http_date
 from asynccache.http._rfc9111.stored import Part, StoredResponse
-from asynccache.http._rfc9111.validation import entity_tag
+from asynccache.http._rfc9111.validation import entity_tag, modified_before, updated_fields
 
 __all__ = ["Content", "combined", "content_range", "holds_if_range", "missing_range", "requested", "select"]
 
@@ -17,35 +19,47 @@ Requested = tuple[tuple[int | None, int | None], ...]
 """Ranges as asked for: ``5-9`` is (5, 9), ``5-`` is (5, None), ``-5`` is (None, 5)."""
 
 _MOST_RANGES: Final = 16
-_SPEC: Final = re.compile(rb"(?P<first>[0-9]{0,15})-(?P<last>[0-9]{0,15})")
+_SPEC: Final = re.compile(rb"(?P<first>[0-9]*)-(?P<last>[0-9]*)")
 _CONTENT_RANGE: Final = re.compile(
-    rb"bytes +(?P<first>[0-9]{1,15})-(?P<last>[0-9]{1,15})/(?P<complete>[0-9]{1,15})", re.IGNORECASE
+    rb"bytes +(?P<first>[0-9]+)-(?P<last>[0-9]+)/(?P<complete>[0-9]+)", re.IGNORECASE
 )
+_FAR: Final = 2**63 - 1
+"""A position beyond all bodies, which any larger one is read as."""
+_DIGITS: Final = len(str(_FAR))
+_WHOLE_OR_PART: Final = frozenset({200, 206})
 
 
 def requested(headers: Headers) -> Requested | None:
     """Return the byte ranges a request asks for; None: the whole, which is also what is malformed means.
 
-    Many ranges are ignored: they would cost more than they save (RFC 9110 section 14.2).
+    Many ranges are ignored: they would cost more than they save (RFC 9110 sections 14.2 and 17.15).
     """
     lines = field_values(headers, b"range")
     if len(lines) != 1:
         return None
-    unit, equals, text = lines[0].partition(b"=")
-    specs = [part.strip() for part in text.split(b",") if part.strip()]
-    if unit.strip().lower() != b"bytes" or not equals or not 0 < len(specs) <= _MOST_RANGES:
+    unit, equals, text = lines[0].strip().partition(b"=")
+    if unit.lower() != b"bytes" or not equals:
+        return None
+    specs = [spec for part in text.split(b",") if (spec := part.strip(b" \t"))]
+    if not 0 < len(specs) <= _MOST_RANGES:
         return None
     ranges: list[tuple[int | None, int | None]] = []
     for spec in specs:
         found = _SPEC.fullmatch(spec)
         if found is None or spec == b"-":
             return None
-        first = int(found["first"]) if found["first"] else None
-        last = int(found["last"]) if found["last"] else None
+        first = _position(found["first"]) if found["first"] else None
+        last = _position(found["last"]) if found["last"] else None
         if first is not None and last is not None and last < first:
             return None
         ranges.append((first, last))
     return tuple(ranges)
+
+
+def _position(digits: bytes) -> int:
+    significant = digits.lstrip(b"0")
+    # int() of a long text is quadratic, and refused beyond some thousand digits.
+    return _FAR if len(significant) > _DIGITS else min(int(significant or b"0"), _FAR)
 
 
 def _span(wanted: tuple[int | None, int | None], complete: int) -> Span | None:
@@ -69,15 +83,20 @@ class Content(NamedTuple):
 def select(stored: StoredResponse, wanted: Requested) -> Content | None:
     """Return what a stored 200 or 206 has for a range request; None if it does not have all of it.
 
+    Also None where the whole is the better answer: to ranges that overlap, to the last bytes of an empty
+    body, and if the status is another one (RFC 9110 section 14.2).
+
     Args:
         stored: The response.
         wanted: What is asked for.
     """
-    start, complete = (
-        (0, len(stored.body)) if stored.part is None else (stored.part.first, stored.part.complete)
-    )
+    if stored.status not in _WHOLE_OR_PART:
+        return None
+    start, complete = _extent(stored)
     spans = [span for spec in wanted if (span := _span(spec, complete)) is not None]
     if not spans:
+        if complete == 0 and any(first is None and last for first, last in wanted):
+            return None  # satisfiable, but there are no positions that a Content-Range could name
         return Content(416, ((b"content-range", b"bytes */%d" % complete),), b"")
     end = start + len(stored.body)
     if any(first < start or last >= end for first, last in spans):
@@ -87,13 +106,19 @@ def select(stored: StoredResponse, wanted: Requested) -> Content | None:
         field = (b"content-range", b"bytes %d-%d/%d" % (first, last, complete))
         return Content(206, (field,), stored.body[first - start : last - start + 1])
     if sum(last - first + 1 for first, last in spans) > complete:
-        return None  # overlapping: somebody wants more than there is (RFC 9110 section 17.15)
+        return None  # somebody wants more than there is (RFC 9110 section 17.15)
     return _several(stored, spans, start, complete)
+
+
+def _extent(stored: StoredResponse) -> tuple[int, int]:
+    """Return where in the representation the stored bytes begin, and how long the whole of it is."""
+    return (0, len(stored.body)) if stored.part is None else (stored.part.first, stored.part.complete)
 
 
 def _several(stored: StoredResponse, spans: list[Span], start: int, complete: int) -> Content:
     """Return a multipart/byteranges (RFC 9110 section 14.6)."""
-    boundary = b"%032x" % (hash((stored.body, *spans)) & (2**128 - 1))
+    # Another one in each process, so that nobody can write a body of which it is part.
+    boundary = b"%016x" % (hash((stored.body, *spans)) & (2**64 - 1))
     while boundary in stored.body:
         boundary += b"x"
     kinds = field_values(stored.headers, b"content-type")
@@ -125,12 +150,14 @@ def holds_if_range(request_headers: Headers, stored: StoredResponse, now: float)
         tag = entity_tag(stored.headers)
         return tag is not None and not tag.weak and value == tag.opaque
     date = http_date(value, now)
-    # Only a date that is a strong validator: at least a second before the response (section 8.8.2.2).
-    return date is not None and date == stored.last_modified and stored.date - date >= 1
+    # Only a date that is a strong validator (section 8.8.2.2).
+    return date is not None and date == stored.last_modified and modified_before(date, stored.date)
 
 
 def content_range(headers: Headers, length: int) -> Part | None:
     """Return which part a 206 of ``length`` bytes is; None if it does not say, or says what cannot be.
+
+    A 206 of several parts says it in each of them, and must not say it in its header (section 15.3.7.2).
 
     Args:
         headers: The response's fields.
@@ -138,43 +165,42 @@ def content_range(headers: Headers, length: int) -> Part | None:
     """
     lines = field_values(headers, b"content-range")
     found = _CONTENT_RANGE.fullmatch(lines[0].strip()) if len(lines) == 1 else None
-    if found is None:
+    kinds = field_values(headers, b"content-type")
+    if found is None or any(kind.strip().lower().startswith(b"multipart/byteranges") for kind in kinds):
         return None
-    first, last, complete = int(found["first"]), int(found["last"]), int(found["complete"])
+    first, last, complete = (_position(found[name]) for name in ("first", "last", "complete"))
     return Part(first, complete) if first <= last < complete and last - first + 1 == length else None
 
 
 def combined(old: StoredResponse, new: StoredResponse) -> StoredResponse:
     """Return a new 206 together with what was stored, where they fit (RFC 9110 section 15.3.7.3).
 
-    They do if both have the same strong entity tag and leave no gap; else the new one alone is returned.
+    They do if both have the same strong entity tag and leave no gap; else the new one alone is returned. The
+    fields are the stored ones, updated with the new ones (RFC 9111 section 3.4): a 206 to a request with
+    If-Range leaves out what the client is known to have. Terms and age are those of the new response.
+
+    Args:
+        old: What is stored for the same request.
+        new: The 206, as it would be stored alone.
     """
     mine, other = entity_tag(old.headers), entity_tag(new.headers)
-    if new.part is None or mine is None or mine != other or mine.weak:
+    if new.part is None or old.status not in _WHOLE_OR_PART or mine is None or mine != other or mine.weak:
         return new
-    start, complete = (0, len(old.body)) if old.part is None else (old.part.first, old.part.complete)
+    start, complete = _extent(old)
     first = new.part.first
     if complete != new.part.complete or first > start + len(old.body) or first + len(new.body) < start:
         return new
     body = old.body[: max(0, first - start)] + new.body + old.body[max(0, first + len(new.body) - start) :]
-    return _with_body(new, body, min(start, first), complete)
-
-
-def _with_body(response: StoredResponse, body: bytes, first: int, complete: int) -> StoredResponse:
+    first = min(start, first)
     whole = first == 0 and len(body) == complete
-    headers = tuple(field for field in response.headers if field[0] != b"content-range")
-    return StoredResponse(
-        200 if whole else 206,
-        headers,
-        body,
-        response.etag,
-        response.shared,
-        response.public,
-        response.date,
-        response.initial_age,
-        response.last_modified,
-        response.terms,
-        None if whole else Part(first, complete),
+    fields = updated_fields(old.headers, new.headers)
+    return replace(
+        new,
+        status=200 if whole else 206,
+        headers=tuple(field for field in fields if field[0] != b"content-range"),
+        body=body,
+        last_modified=old.last_modified if new.last_modified is None else new.last_modified,
+        part=None if whole else Part(first, complete),
     )
 
 

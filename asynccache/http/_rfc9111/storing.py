@@ -28,8 +28,11 @@ PARTIAL_CONTENT: Final = 206
 NOT_MODIFIED: Final = 304
 HEURISTIC: Final = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 """Statuses whose lifetime may be guessed (RFC 9110 section 15.1)."""
-_UNDERSTOOD: Final = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.OK)
-"""What ``must-understand`` asks for: registered, and so without rules for caches that are not kept here."""
+_UNDERSTOOD: Final = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.OK) - {
+    HTTPStatus.IM_USED,  # part of a response, to be put together by rules of its own (RFC 3229)
+    HTTPStatus.IM_A_TEAPOT,  # not registered
+}
+"""What ``must-understand`` asks for: registered, and without rules for caches that are not kept here."""
 _STREAMS: Final = frozenset({b"text/event-stream", b"multipart/x-mixed-replace"})
 _COOKIES: Final = frozenset({b"set-cookie", b"set-cookie2"})
 _FRAMING: Final = frozenset({b"content-type", b"trailer", b"transfer-encoding"})
@@ -120,24 +123,30 @@ def replayable(headers: Headers) -> tuple[tuple[bytes, bytes], ...]:
     Set-Cookie, and what each replay computes (Age, Content-Length). A Cache-Status from further
     inside stays: RFC 9211 section 2 wants the chain of caches kept, ours last.
     """
-    named = {member.lower() for member in list_members(headers, b"connection")}
-    dropped = _NOT_REPLAYED.union(named, cache_control(headers).fields("no-cache"))
-    return tuple((lower, value) for name, value in headers if (lower := name.lower()) not in dropped)
+    return _without(headers, cache_control(headers).fields("no-cache"))
 
 
 def storable_fields(
     headers: Headers, told: Told, *, private: bool = False
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the `replayable` fields that ``told`` does not keep from a cache (RFC 9111 section 5.2.2.7).
+    """Return the fields to store, names in lower case (RFC 9111 sections 3.1, 5.2.2.4 and 5.2.2.7).
+
+    They are the `replayable` ones, but it is ``told`` that names fields that no cache or no shared one may
+    keep: a targeted field is obeyed instead of Cache-Control.
 
     Args:
         headers: The response's fields.
         told: What it says to this cache.
         private: The cache is a private one.
     """
-    kept_out = {*told.fields("no-cache"), *(() if private else told.fields("private"))}
-    fields = replayable(headers)
-    return tuple(field for field in fields if field[0] not in kept_out) if kept_out else fields
+    return _without(headers, (*told.fields("no-cache"), *(() if private else told.fields("private"))))
+
+
+def _without(headers: Headers, kept_out: Iterable[bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the fields without those of one connection, those computed anew, and those named."""
+    named = {member.lower() for member in list_members(headers, b"connection")}
+    dropped = _NOT_REPLAYED.union(named, kept_out)
+    return tuple((lower, value) for name, value in headers if (lower := name.lower()) not in dropped)
 
 
 def shared_by_origin(told: Told) -> bool:
@@ -207,10 +216,11 @@ def _personal(headers: Headers, told: Told, credentials: Iterable[bytes], switch
 
 def _unmarked(status: int, headers: Headers, told: Told, *, targeted: bool, switches: Switches) -> str | None:
     """Return why nothing in a response says that it may be stored; None if something does."""
-    said = ("public", "max-age", "no-cache", "private" if switches.private else "s-maxage")
+    said = ("public", "max-age", "private" if switches.private else "s-maxage")
     if any(told.has(name) for name in said) or (not targeted and field_values(headers, b"expires")):
         return None
-    return None if switches.heuristic and status in HEURISTIC else "no-lifetime"
+    # The status alone would do. Whoever says no-cache counts on being asked, whatever else is switched off.
+    return None if status in HEURISTIC and (switches.heuristic or told.has("no-cache")) else "no-lifetime"
 
 
 def useless(terms: Terms, initial_age: float, *, validator: bool, switches: Switches) -> bool:
@@ -222,10 +232,11 @@ def useless(terms: Terms, initial_age: float, *, validator: bool, switches: Swit
         validator: It has an entity tag or a Last-Modified, with which the application can be asked.
         switches: The configuration.
     """
-    if validator or (not terms.always and initial_age < terms.lifetime):
+    stale_for = initial_age - terms.lifetime
+    if validator or (not terms.always and stale_for < 0):
         return False
-    lenient = switches.stale_on_error or terms.stale_while_revalidate or terms.stale_if_error
-    return terms.always or terms.strict or not lenient
+    lenient = stale_for < max(terms.stale_while_revalidate, terms.stale_if_error)
+    return terms.always or terms.strict or not (lenient or switches.stale_on_error)
 
 
 def is_shared(headers: Headers) -> bool:

@@ -1,17 +1,21 @@
 """Structured fields, as far as caches are addressed in them: dictionaries (RFC 9651 section 4.2.2).
 
-Strict, as that RFC asks: what is malformed anywhere is ignored as a whole. Nothing here raises.
+Strict, as that RFC asks: what is malformed anywhere is ignored as a whole. Nothing here raises, and each
+byte is looked at a bounded number of times.
 """
 
 from __future__ import annotations
 
 import re
+from binascii import Error, a2b_base64
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 __all__ = ["Item", "dictionary"]
 
 Item = int | float | bool | str | bytes | None
-"""A member's value, without parameters. None: of a type that no cache directive has (inner list, date)."""
+"""A member's value, without parameters. None: of a type that no cache directive has (inner list, date,
+display string)."""
 
 _KEY: Final = re.compile(rb"[a-z*][a-z0-9_\-.*]*")
 _ITEM: Final = re.compile(
@@ -20,7 +24,8 @@ _ITEM: Final = re.compile(
     rb"|(?P<token>[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*)"
     rb"|:(?P<bytes>[A-Za-z0-9+/=]*):"
     rb"|\?(?P<boolean>[01])"
-    rb"|@(?P<date>-?[0-9]{1,15})"
+    rb"|@(?P<date>-?[0-9]{1,15})(?![0-9.])"
+    rb'|%"(?P<display>(?:[\x20-\x21\x23-\x24\x26-\x7e]|%[0-9a-f]{2})*)"'
 )
 _COMMA: Final = re.compile(rb"[ \t]*,[ \t]*")
 _SEMICOLON: Final = re.compile(rb";[ ]*")
@@ -38,7 +43,8 @@ def dictionary(lines: list[bytes]) -> dict[str, Item] | None:
     Args:
         lines: The value of each line of the field; together they are one list.
     """
-    text = b",".join(lines).strip(b" ")
+    # Whitespace around a line is no part of it (RFC 9110 section 5.5), but not every server takes it off.
+    text = b",".join(line.strip(b" \t") for line in lines)
     members: dict[str, Item] = {}
     at = 0
     try:
@@ -48,7 +54,6 @@ def dictionary(lines: list[bytes]) -> dict[str, Item] | None:
             if text[at : at + 1] == b"=":
                 value, at = _member(text, at + 1)
             at = _parameters(text, at)
-            members.pop(key, None)
             members[key] = value
             if at == len(text):
                 break
@@ -100,9 +105,27 @@ def _value(found: re.Match[bytes]) -> Item:
         return _ESCAPED.sub(rb"\1", string).decode("ascii")
     if (token := found["token"]) is not None:
         return token.decode("ascii")
-    if found["boolean"] is not None:
-        return found["boolean"] == b"1"
-    return found["bytes"]
+    if (encoded := found["bytes"]) is not None:
+        return _decoded(encoded)
+    if (display := found["display"]) is not None:
+        _check_utf8(display)
+    return None if found["boolean"] is None else found["boolean"] == b"1"
+
+
+def _decoded(encoded: bytes) -> bytes:
+    """Decode base64, with or without its padding (RFC 9651 section 4.2.7)."""
+    text = encoded.rstrip(b"=")
+    try:
+        return a2b_base64(text + b"=" * (-len(text) % 4), strict_mode=True)
+    except Error:
+        raise _MalformedError from None
+
+
+def _check_utf8(display: bytes) -> None:
+    try:
+        unquote_to_bytes(display).decode("utf-8")
+    except UnicodeDecodeError:
+        raise _MalformedError from None
 
 
 def _parameters(text: bytes, at: int) -> int:

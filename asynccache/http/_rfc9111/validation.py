@@ -12,6 +12,7 @@ __all__ = [
     "conditions",
     "entity_tag",
     "make_etag",
+    "modified_before",
     "not_modified",
     "not_modified_fields",
     "same",
@@ -22,10 +23,11 @@ _IN_NOT_MODIFIED: Final = frozenset(
     {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary"}
 )
 
-_OF_THE_BYTES: Final = frozenset(
-    {b"content-digest", b"content-encoding", b"content-md5", b"content-range", b"etag", b"repr-digest"}
-)
-"""Fields that a 304 does not update: they describe the bytes that are stored (RFC 9111 section 3.2)."""
+_OF_THE_BYTES: Final = frozenset({b"content-digest", b"content-encoding", b"content-md5", b"content-range"})
+"""Fields that a 304 does not update, to assure the integrity of what is stored (RFC 9111 section 3.2).
+
+They say how to read the stored bytes, or are digests of a message's own content, of which a 304 has none.
+"""
 
 
 def make_etag(body: bytes) -> bytes:
@@ -51,7 +53,7 @@ def not_modified(
     """
     wanted = field_values(request_headers, b"if-none-match")
     if wanted:
-        return wanted[0] == etag or _matches(request_headers, etag)
+        return (etag != b"" and wanted[0] == etag) or _matches(request_headers, etag)
     if last_modified is None:
         return False
     since = field_values(request_headers, b"if-modified-since")
@@ -94,17 +96,49 @@ def conditions(headers: Headers) -> list[tuple[bytes, bytes]]:
 def same(stored: Headers, news: Headers) -> bool:
     """Return whether a 304 speaks of the stored response (RFC 9111 section 4.3.4).
 
-    It does unless it has an entity tag that is not the stored one's. Without any, it answers our question,
-    and there was one response we asked about.
+    A strong entity tag has to be the stored one, a weak one must correspond to it. A Last-Modified does the
+    work where either has no entity tag; beside a strong entity tag only if it is a strong validator as well.
+    Without any validator, a 304 is taken for the answer to our question, which was about one response.
+
+    Args:
+        stored: The stored response's fields.
+        news: Those of the 304.
     """
     theirs, ours = entity_tag(news), entity_tag(stored)
-    return theirs is None or ours is None or theirs.opaque == ours.opaque
+    if theirs is not None and ours is not None:
+        return theirs.opaque == ours.opaque and (theirs.weak or not ours.weak)
+    modified, modified_then = (field_values(fields, b"last-modified") for fields in (news, stored))
+    if theirs is None and not modified:
+        return True
+    strong_enough = theirs is None or theirs.weak or _strongly_dated(stored)
+    return strong_enough and len(modified) == 1 and modified == modified_then
+
+
+def _strongly_dated(stored: Headers) -> bool:
+    """Return whether a stored Last-Modified is a strong validator (RFC 9110 section 8.8.2.2)."""
+    dates = (field_values(stored, name) for name in (b"date", b"last-modified"))
+    date, modified = (http_date(values[0]) if len(values) == 1 else None for values in dates)
+    return date is not None and modified is not None and modified_before(modified, date)
+
+
+def modified_before(modified: float, date: float) -> bool:
+    """Return whether a response was changed so long before its Date that no later change has the same time.
+
+    Args:
+        modified: Its Last-Modified, seconds since the epoch.
+        date: Its Date.
+    """
+    return date - modified >= 1
 
 
 def updated_fields(stored: Headers, news: Headers) -> tuple[tuple[bytes, bytes], ...]:
-    """Return a stored response's fields with what a 304 or HEAD has to say (RFC 9111 section 3.2).
+    """Return a stored response's fields with what a 304, a 206 or HEAD has to say (RFC 9111 section 3.2).
 
     Every field it has replaces all lines of that name, but for those that speak of the stored bytes.
+
+    Args:
+        stored: The stored response's fields, names in lower case.
+        news: Those of the newer message, as received.
     """
     changed = tuple(field for field in replayable(news) if field[0] not in _OF_THE_BYTES)
     names = {name for name, _ in changed}
