@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from examples.asgi_gateway.__main__ import SERVER
 from examples.asgi_gateway.gateway import Edge, Gateway
 from examples.asgi_gateway.origin import Origin
 from tests.examples.wire import Play, ScriptedOrigin, Wire, dialled, repeating, served
+from tests.servers.certificates import issue
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -343,6 +346,40 @@ async def test_a_response_that_breaks_off_is_not_taken_for_complete(head: bytes,
         assert await client.rest() == b""
 
 
+async def test_a_client_that_does_not_read_holds_the_origin_up() -> None:
+    held = asyncio.Event()
+
+    async def play(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        if await stuck(wire):
+            held.set()
+
+    async with gateway(play) as (client, _):
+        await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        await asyncio.wait_for(held.wait(), 30)
+
+
+async def test_an_origin_that_does_not_read_holds_the_client_up() -> None:
+    async def play(wire: Wire) -> None:
+        await wire.head()
+        await asyncio.Event().wait()
+
+    async with gateway(play) as (client, _):
+        await client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999\r\n\r\n")
+        assert await stuck(client)
+
+
+async def stuck(wire: Wire) -> bool:
+    """Send more than all buffers on the way can hold; return whether somebody stopped that."""
+    try:
+        for _ in range(64):
+            await asyncio.wait_for(wire.send(bytes(1024 * 1024)), 1)
+    except TimeoutError:
+        return True
+    return False
+
+
 # -- an origin that fails ------------------------------------------------------------------------------------
 
 
@@ -483,6 +520,36 @@ async def test_a_response_that_nobody_asked_for_is_nobodys() -> None:
             await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
             await client.head()
             await client.exactly(b"ok")
+
+
+async def test_an_origin_may_want_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    issue(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+    async with ScriptedOrigin(repeating(OK), tls=tls) as origin:
+        behind = Origin(f"https://localhost:{origin.port}")
+        async with served(Edge(Gateway(behind)), **SERVER) as port, dialled(port) as client:
+            for _ in range(2):
+                await client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                await client.head()
+                await client.exactly(b"ok")
+    assert origin.connections == 1
+
+
+async def test_no_websocket_passes() -> None:
+    sent: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    await Edge(Gateway(Origin("http://h")))({"type": "websocket"}, receive, send)
+
+    assert [(message["type"], message["code"]) for message in sent] == [("websocket.close", 1003)]
 
 
 @pytest.mark.parametrize(

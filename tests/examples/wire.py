@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -75,7 +76,8 @@ def repeating(response: bytes) -> Play:
 class ScriptedOrigin:
     """A server that plays a script on each connection, and remembers the heads of all requests."""
 
-    def __init__(self, *plays: Play) -> None:
+    def __init__(self, *plays: Play, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._plays = plays
         self._wires: list[Wire] = []
         self._server: asyncio.Server
@@ -88,7 +90,7 @@ class ScriptedOrigin:
         return len(self._wires)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
