@@ -7,6 +7,7 @@ from asynccache.http._exchange import Exchange
 from asynccache.http._marking import ASGIApp
 from asynccache.http._middleware import SCOPE_KEY, CacheMiddleware
 from asynccache.http._paths import Rule
+from asynccache.http._reads import Reads
 from asynccache.http._replies import Reply
 from asynccache.http._routes import MarkedApp, current_exchange
 from asynccache.http._steering import InheritingApp, cache_context, inherited_policy, invalidate_paths
@@ -19,6 +20,7 @@ __all__ = [
     "Exchange",
     "InheritingApp",
     "MarkedApp",
+    "Reads",
     "Reply",
     "Rule",
     "cache_context",

@@ -10,8 +10,9 @@ from asynccache._engine.expiry import Lifetime
 from asynccache.errors import ConfigurationError, InvalidKeyError
 from asynccache.http import rules
 from asynccache.http._coalescing import Shared
+from asynccache.http._reads import Reads
 from asynccache.http._responses import ResponseCache, Wanted
-from asynccache.http._rfc9111.selection import variant_digest
+from asynccache.http._rfc9111.selection import variant_digest, vary_names
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http.cache_status import Forward
 from asynccache.policy import CachePolicy
@@ -34,6 +35,8 @@ class Attempt:
         """Return why a stored response is not for this request, however fresh it is; None if it may be."""
         if response.public and not self.policy.public:
             return "uri-miss"  # stored when the policy still said that all get the same
+        if self.wanted.names and not set(self.wanted.names) <= set(vary_names(response.headers) or ()):
+            return "vary-miss"  # stored when nobody knew yet that it varies by that
         return "bypass" if self.shared_only and not response.shared else None
 
     def expecting(self, responses: ResponseCache) -> Attempt:
@@ -50,7 +53,13 @@ class Attempt:
 
 
 async def wanted_by(
-    policy: CachePolicy, asked: rules.Asked, scope: rules.Scope, connection: Any, part: str | None
+    policy: CachePolicy,
+    asked: rules.Asked,
+    scope: rules.Scope,
+    connection: Any,
+    part: str | None,
+    *,
+    reads: Reads,
 ) -> tuple[Wanted | None, str | None]:
     """Return what to look for (None: the cache stays out of it), and what makes that risky.
 
@@ -62,6 +71,7 @@ async def wanted_by(
         scope: Its scope.
         connection: What ``policy.vary_on`` is called with.
         part: One more part of the key, from the framework.
+        reads: What the endpoint is known to read.
 
     Raises:
         ConfigurationError: ``vary_on`` is a dependency that the framework has not resolved.
@@ -70,7 +80,8 @@ async def wanted_by(
         return None, "host"
     if asked.content:
         return None, "content"
-    reason = rules.credentials(policy, asked)
+    headers, keyed = scope["headers"], reads.under(policy)
+    reason = rules.credentials(policy, asked, keyed.credentials)
     if reason not in {None, "authorization"}:
         return None, reason
     distinction = None
@@ -83,7 +94,8 @@ async def wanted_by(
         if distinction is None:
             return None, "vary-on"
     try:
-        extra = rules.user_key(policy, asked, distinction, part)
+        extra = rules.user_key(policy, asked, distinction, part, keyed.keys(headers))
     except InvalidKeyError:
         return None, "vary-on"
-    return Wanted(rules.policy_url(policy, asked, scope), scope["headers"], extra), reason
+    url = rules.policy_url(policy, asked, scope, keyed.queries)
+    return Wanted(url, headers, extra, reads.names(policy)), reason

@@ -110,22 +110,23 @@ class Exchange:
         if self.method not in ("GET", "HEAD"):
             return self._bypass("method", None)
         connection = self.scope if connection is None else connection
-        wanted, reason = await wanted_by(policy, self.asked, self.scope, connection, self.part)
+        read = self._middleware.reads(self.scope)
+        wanted, reason = await wanted_by(policy, self.asked, self.scope, connection, self.part, reads=read)
         if wanted is None:
             return self._bypass("bypass", reason)
         tags = policy.tags_for(parameters or self.scope.get("path_params") or {})
         wanted, tags = self._middleware.responses.named(wanted, tags, self.asked, self.pristine)
         if policy.public:
-            self._middleware.remember_public(self.pristine["path"], self.asked.url, policy, wanted.url)
+            self._middleware.remember_public(self.pristine["path"], self.asked.url, policy, wanted)
         attempt = Attempt(
             policy, self._middleware.lifetime(policy), wanted, tags, shared_only=reason is not None
         )
         return await (self._refresh(attempt) if self.refreshing else self._resolve(attempt))
 
-    async def early(self, policy: CachePolicy, url: str) -> Reply | None:
+    async def early(self, policy: CachePolicy, url: str, names: tuple[bytes, ...]) -> Reply | None:
         """Return the stored response of a public route, before routing; None: go on as usual."""
         responses = self._middleware.responses
-        wanted = Wanted(url, self.scope["headers"], rules.user_key(policy, self.asked, None))
+        wanted = Wanted(url, self.scope["headers"], rules.user_key(policy, self.asked, None), names)
         found = await responses.find_early(wanted, self.asked, self.scope)
         if found.response is None or not found.response.public:
             return None

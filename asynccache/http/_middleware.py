@@ -24,7 +24,8 @@ from asynccache.http._exchange import Exchange, Send
 from asynccache.http._fronts import Fronts
 from asynccache.http._marking import ASGIApp, serve
 from asynccache.http._paths import Rule, Rules
-from asynccache.http._responses import ResponseCache
+from asynccache.http._reads import NOTHING, Reads
+from asynccache.http._responses import ResponseCache, Wanted
 from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.policy import CachePolicy, seconds
@@ -109,7 +110,7 @@ class CacheMiddleware:
         """Hits that need no thinking; None where somebody may not be passed over: clients, observers."""
         if access.local is not None and simple:
             self.fronts = Fronts(self.cache.entries, status=self.http.cache_status)
-        self._public: BoundedDict[str, tuple[CachePolicy, str]] = BoundedDict(_REMEMBERED)
+        self._public: BoundedDict[str, tuple[CachePolicy, str, tuple[bytes, ...]]] = BoundedDict(_REMEMBERED)
         self._public_paths: BoundedDict[str, None] = BoundedDict(_REMEMBERED)
         """Their paths: all others need not be looked for."""
         self._uncacheable: BoundedDict[str, float] = BoundedDict(_REMEMBERED)
@@ -266,6 +267,14 @@ class CacheMiddleware:
         """Return what ``vary_on`` of a rule's policy is called with; for integrations to override."""
         return scope
 
+    def reads(self, scope: rules.Scope) -> Reads:
+        """Return what the endpoint of a request is known to read; for integrations to override.
+
+        Args:
+            scope: The request. It has not been routed yet where a rule decides.
+        """
+        return NOTHING
+
     def repeating(self, scope: rules.Scope) -> None:
         """Prepare the scope of a request that repeats an earlier one; for integrations to override."""
 
@@ -287,9 +296,9 @@ class CacheMiddleware:
             known = self._lifetimes[id(policy)] = (policy, Lifetime.of(policy, self.cache.default_ttl))
         return known[1]
 
-    def remember_public(self, path: str, url: str, policy: CachePolicy, key: str) -> None:
+    def remember_public(self, path: str, url: str, policy: CachePolicy, wanted: Wanted) -> None:
         """Serve hits of ``url`` before routing from now on: its route is public, as this process has seen."""
-        self._public[url] = (policy, key)
+        self._public[url] = (policy, wanted.url, wanted.names)
         self._public_paths[path] = None
 
     def remember_front(

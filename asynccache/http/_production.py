@@ -13,13 +13,13 @@ from asynccache._engine.store import Lease
 from asynccache._engine.tags import Stamp
 from asynccache.http._attempt import Attempt
 from asynccache.http._coalescing import Answer, Flight, Shared
+from asynccache.http._reads import varied
 from asynccache.http._recorder import Recording, listed
 from asynccache.http._replies import added_fields, replay, stored_response
 from asynccache.http._responses import Found
 from asynccache.http._rfc9111.selection import vary_names
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.storing import is_shared
-from asynccache.policy import CachePolicy
 
 if TYPE_CHECKING:
     from asynccache.http._exchange import Exchange
@@ -144,7 +144,9 @@ class Production:
             await self.release()
             self.replaced = True
             return exchange.hit(*self.fallback, stale=True).messages()
-        reason = self.recording.start(message, frozenset(self._attempt.policy.statuses))
+        policy = self._attempt.policy
+        head = varied(message, self._middleware.reads(exchange.scope).names(policy))
+        reason = self.recording.start(head, frozenset(policy.statuses))
         if reason is None and self._attempt.shared_only and not is_shared(self.recording.headers):
             reason = "authorization"
         if reason is None and exchange.adjusted is not None and not exchange.adjusted.stored:
@@ -153,7 +155,7 @@ class Production:
             self.give_up(reason)
             await self.release()
             return (exchange.marked(message, stored=False, detail=reason),)
-        self._head = message
+        self._head = head
         # The head of a stream goes out at once: somebody may be waiting for just that.
         return () if self.recording.framed else self._flush(exchange)
 
@@ -186,7 +188,7 @@ class Production:
         response = stored_response(
             recording, added, public=policy.public, request_time=self._request_time, response_time=now
         )
-        names = tuple(sorted({*(vary_names(recording.headers) or ()), *_policy_names(policy)}))
+        names = vary_names(recording.headers) or ()
         seconds = stopwatch() - self._started
         lifetime, detail = self._attempt.lifetime, None
         if exchange.adjusted is not None:
@@ -248,10 +250,6 @@ class Production:
 
 def _age(found: Found) -> float | None:
     return None if found.entry is None else found.entry.created
-
-
-def _policy_names(policy: CachePolicy) -> set[bytes]:
-    return {name.encode("latin-1") for name in policy.vary}
 
 
 def _with_fields(message: Any, fields: Any) -> Any:

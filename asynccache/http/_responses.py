@@ -43,6 +43,8 @@ class Wanted(NamedTuple):
     headers: Headers
     extra: tuple[str, ...] = ()
     """What else distinguishes it: see `asynccache.http.rules.user_key`."""
+    names: tuple[bytes, ...] = ()
+    """Request fields by which it is known to vary beforehand."""
 
 
 class Found(NamedTuple):

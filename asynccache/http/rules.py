@@ -7,7 +7,7 @@ paths, ``request.url`` and parameter objects merge or split requests that an app
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote_plus, urlsplit
@@ -220,7 +220,11 @@ def cookie_values(fields: Sequence[bytes], names: Sequence[str]) -> dict[str, li
 
 
 def user_key(
-    policy: CachePolicy, asked: Asked, distinction: object, part: str | None = None
+    policy: CachePolicy,
+    asked: Asked,
+    distinction: object,
+    part: str | None = None,
+    keys: Mapping[str, object] | None = None,
 ) -> tuple[str, ...]:
     """Return what distinguishes this request from others for the same URL, beyond ``Vary``; () for nothing.
 
@@ -229,6 +233,7 @@ def user_key(
         asked: The request.
         distinction: What ``policy.vary_on`` returned.
         part: What the framework's own key builder returned, where it has one.
+        keys: The API keys sent, by the name of their field.
     """
     extra: list[str] = []
     if policy.vary_on is not None:
@@ -237,27 +242,30 @@ def user_key(
         extra.append(call_key("cookies", cookie_values(asked.cookies, tuple(policy.cookies))))
     if part is not None:
         extra.append(call_key("part", {"result": part}))
+    if keys:
+        extra.append(call_key("keys", keys))
     return tuple(extra)
 
 
-def credentials(policy: CachePolicy, asked: Asked) -> str | None:
+def credentials(policy: CachePolicy, asked: Asked, keyed: Collection[str] = ()) -> str | None:
     """Return what tells who is asking while the policy does not say that everyone gets the same, or None.
 
-    ``authorization`` is not final: a response that says itself that it is public may be shared all the same.
+    What is ``keyed`` is part of the key. ``authorization`` is not final: a response that says itself that it
+    is public may be shared all the same.
     """
     if policy.public or policy.vary_on is not None:
         return None
     if asked.cookies and policy.cookies is None:
         return "cookie"
-    unkeyed = next((name for name in asked.credentials if name not in policy.vary), None)
+    unkeyed = next((name for name in asked.credentials if name not in {*policy.vary, *keyed}), None)
     return unkeyed or ("authorization" if asked.authorization else None)
 
 
-def policy_url(policy: CachePolicy, asked: Asked, scope: Scope) -> str:
-    """Return the name of what was asked for; ``policy`` may leave out query parameters."""
+def policy_url(policy: CachePolicy, asked: Asked, scope: Scope, keyed: Iterable[str] = ()) -> str:
+    """Return the name of what was asked for; ``policy`` may leave out parameters that are not ``keyed``."""
     if policy.query is None:
         return asked.url
-    query = filtered_query(scope.get("query_string", b""), tuple(policy.query))
+    query = filtered_query(scope.get("query_string", b""), (*policy.query, *keyed))
     return url_key(scope.get("scheme", "http"), asked.host, _raw_path(scope), query)
 
 

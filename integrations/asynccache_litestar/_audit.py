@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response, ServerSentEvent
 
 from asynccache import CachePolicy
+from asynccache.http import Reads
 
 __all__ = ["audit", "check_tags"]
 
@@ -24,8 +25,21 @@ def check_tags(handler: HTTPRouteHandler, policy: CachePolicy, path_parameters: 
     policy.check_tags({*path_parameters, *handler.parsed_fn_signature.parameters})
 
 
-def audit(handler: HTTPRouteHandler, policy: CachePolicy) -> None:
-    """Log what keeps every response of a handler out of the cache."""
+def audit(handler: HTTPRouteHandler, policy: CachePolicy, reads: Reads) -> None:
+    """Log what keeps every response of a handler out of the cache, and what nobody can know.
+
+    Args:
+        handler: The handler.
+        policy: Its policy.
+        reads: What it declares to read.
+    """
+    for name in reads.ever_new:
+        logger.info(
+            "%s: %s is a parameter, so each of its values has a response of its own; where it does not "
+            "change the response, read it from request.headers instead",
+            handler,
+            name,
+        )
     if reason := _hopeless(handler, policy):
         logger.warning("%s is not cached: %s", handler, reason)
 

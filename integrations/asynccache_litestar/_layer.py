@@ -14,15 +14,26 @@ from typing import Any
 from litestar.types import ASGIApp
 from litestar.utils.scope.state import CONNECTION_STATE_KEY, ScopeState
 
-from asynccache import http
+from asynccache import Cache, http
 from asynccache.http import current_exchange
+from asynccache_litestar._reading import Readings
 from asynccache_litestar._settings import StatusFilter
 
 __all__ = ["Filter", "Layer"]
 
 
 class Layer(http.CacheMiddleware):
-    """The core's middleware, which all routes of an application share by `around`."""
+    """The core's middleware, which all routes of an application share by `around`.
+
+    Args:
+        app: As the core's.
+        cache: As the core's.
+    """
+
+    def __init__(self, app: ASGIApp, *, cache: Cache) -> None:
+        super().__init__(app, cache=cache)
+        self.readings = Readings()
+        """What the handlers read."""
 
     def around_mounted(self, app: ASGIApp) -> ASGIApp:
         """Return the middleware of a mounted application, of whose path Litestar has cut off the beginning.
@@ -36,6 +47,10 @@ class Layer(http.CacheMiddleware):
             await (inside if known else app)(scope, receive, send)
 
         return mounted
+
+    def reads(self, scope: Any) -> http.Reads:
+        """Return what the handler and its dependencies declare to read of the request."""
+        return self.readings.of(scope.get("route_handler"))
 
     def repeating(self, scope: Any) -> None:
         """Forget what Litestar remembers of the earlier request: its fields, dependencies and so on."""

@@ -105,6 +105,7 @@ class CachePlugin(InitPlugin, ReceiveRoutePlugin):
             handler.middleware = [*outer, *self._outside, cache, *self._inside]
 
     def _take_over(self, handler: HTTPRouteHandler, route: HTTPRoute) -> None:
+        reads = self._layer.readings.note(handler, route)
         if is_cached(handler):  # it has several paths, or its path another method
             return
         if handler.app.compression_config is not None:
@@ -118,7 +119,7 @@ class CachePlugin(InitPlugin, ReceiveRoutePlugin):
         handler.cache = False  # so that Litestar does not add its own cache
         if policy is not None:
             check_tags(handler, policy, route.path_parameters)
-            audit(handler, policy)
+            audit(handler, policy, reads)
             own: KeyBuilder | None = getattr(handler, "cache_key_builder", None)
             make_cached(handler, policy, own or self._settings.key_builder)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, get_origin
 
 from litestar.config.response_cache import CACHE_FOREVER
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
@@ -35,9 +35,14 @@ def policy_of(handler: BaseRouteHandler, settings: ResponseSettings) -> CachePol
             raise ConfigurationError(f"{handler}: only handlers of GET and HEAD are cached; remove its cache")
         return None
     try:
-        return _policy(value, settings)
+        policy = _policy(value, settings)
     except ConfigurationError as error:
         raise ConfigurationError(f"{handler}: {error}") from error
+    if policy is not None and not _is_function(policy.vary_on):
+        raise ConfigurationError(
+            f"{handler}: vary_on=Depends(...) is for FastAPI; here it is a function of the request"
+        )
+    return policy
 
 
 def _said(handler: BaseRouteHandler) -> Any:
@@ -59,6 +64,11 @@ def _inherited(handler: BaseRouteHandler) -> Any:
         if layer.opt and OPTION in layer.opt:
             return layer.opt[OPTION]
     return None
+
+
+def _is_function(vary_on: Any) -> bool:
+    """Return whether it is no dependency of FastAPI's, nor an annotation that may name one."""
+    return not hasattr(vary_on, "dependency") and get_origin(vary_on) is not Annotated
 
 
 def _policy(value: Any, settings: ResponseSettings) -> CachePolicy | None:

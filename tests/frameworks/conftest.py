@@ -23,6 +23,9 @@ MAIN = (
 )
 BY_NAME = {spelling.name: spelling for spelling in SPELLINGS}
 PLACES = [(name, store) for store in REMOTE for name in MAIN]
+EVERYWHERE = [*[(name, None) for name in BY_NAME], *PLACES]
+FASTAPI = [(name, store) for name, store in EVERYWHERE if name.startswith("fastapi-")]
+KNOWING = [*FASTAPI, *[(name, store) for name, store in EVERYWHERE if name.startswith("litestar-")]]
 
 
 @pytest.fixture(params=SPELLINGS, ids=[spelling.name for spelling in SPELLINGS])
@@ -38,6 +41,22 @@ def spelling_in_memory(request: pytest.FixtureRequest) -> Spelling:
 )
 def spelling(request: pytest.FixtureRequest) -> Spelling:
     """One way to write an application, on a store that holds nothing yet."""
+    return _placed(request)
+
+
+@pytest.fixture(params=FASTAPI, ids=[name if kind is None else f"{name}-on-{kind}" for name, kind in FASTAPI])
+def fastapi_spelling(request: pytest.FixtureRequest) -> Spelling:
+    """One way to write an application in FastAPI, which knows what endpoints and dependencies declare."""
+    return _placed(request)
+
+
+@pytest.fixture(params=KNOWING, ids=[name if kind is None else f"{name}-on-{kind}" for name, kind in KNOWING])
+def knowing_spelling(request: pytest.FixtureRequest) -> Spelling:
+    """One way to write an application in a framework that knows what endpoints declare to read."""
+    return _placed(request)
+
+
+def _placed(request: pytest.FixtureRequest) -> Spelling:
     name, kind = request.param
     if kind is None:
         return BY_NAME[name]

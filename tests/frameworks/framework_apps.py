@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,19 +24,26 @@ from asynccache.http import Rule
 from asynccache.testing import FakeClock
 from asynccache_starlette import cache_response
 from tests.frameworks import layered_apps, litestar_apps
+from tests.frameworks.declarations import declaring
 from tests.frameworks.framework_stores import MEMORY, Store
 from tests.http_middleware.asgi_client import Client
 
 __all__ = ["SPELLINGS", "Counting", "Page", "Shop", "Spelling", "configured"]
 
-Handler = Callable[[Request], Response]
-
 
 class Counting:
-    """A handler that counts its runs; it answers what ``respond`` says, by default the number of the run."""
+    """A handler that counts its runs; it answers what ``respond`` says, by default the number of the run.
 
-    def __init__(self, respond: Callable[[Request, int], Response] | None = None) -> None:
+    Its endpoints have ``parameters`` beside the request: what they declare to read.
+    """
+
+    def __init__(
+        self,
+        respond: Callable[[Request, int], Response] | None = None,
+        parameters: Sequence[inspect.Parameter] = (),
+    ) -> None:
         self.runs = 0
+        self.parameters = parameters
         self._respond = respond
 
     def __call__(self, request: Request) -> Response:
@@ -51,7 +59,7 @@ class Page:
     """One route of the application."""
 
     path: str
-    handler: Handler
+    handler: Counting
     policy: CachePolicy | None = None
     methods: tuple[str, ...] = ("GET", "HEAD")
 
@@ -64,6 +72,8 @@ class Shop:
     config: CacheConfig
     guard: Callable[[Request], None] | None = None
     """Called before every request that reaches a route: it authenticates."""
+    depends: Sequence[Any] = ()
+    """More dependencies, as FastAPI takes them; where the guard is."""
     middleware: list[Middleware] = field(default_factory=list[Middleware])
 
 
@@ -90,6 +100,7 @@ class Spelling:
         guard: Callable[[Request], None] | None = None,
         middleware: Iterable[Middleware] = (),
         http: HTTPConfig | None = None,
+        depends: Sequence[Any] = (),
         **settings: Any,
     ) -> AsyncGenerator[Client]:
         """Run the application and return a client of it."""
@@ -99,7 +110,7 @@ class Spelling:
         settings.setdefault("namespace", self.store.namespace)
         settings.setdefault("guard", GuardConfig(timeout=20))  # misses of a busy machine prove nothing
         config = configured(clock, http, **settings)
-        shop = Shop(list(pages), config, guard, list(middleware))
+        shop = Shop(list(pages), config, guard, depends, list(middleware))
         async with Client(self.build(shop)) as client:
             yield client
 
@@ -113,22 +124,22 @@ def configured(
     return CacheConfig(clock=clock, http=http or HTTPConfig(), **settings)
 
 
-def asynchronous(handler: Handler) -> Callable[..., Any]:
+def asynchronous(handler: Counting) -> Callable[..., Any]:
     """Return the handler as an asynchronous endpoint."""
 
     async def endpoint(request: Request) -> Response:
         return handler(request)
 
-    return endpoint
+    return declaring(endpoint, handler.parameters)
 
 
-def synchronous(handler: Handler) -> Callable[..., Any]:
+def synchronous(handler: Counting) -> Callable[..., Any]:
     """Return the handler as a synchronous endpoint."""
 
     def endpoint(request: Request) -> Response:
         return handler(request)
 
-    return endpoint
+    return declaring(endpoint, handler.parameters)
 
 
 class _Guard:
@@ -154,12 +165,12 @@ def _marked(page: Page, endpoint: Callable[..., Any]) -> Callable[..., Any]:
 def _dependencies(shop: Shop) -> list[Any]:
     guard = shop.guard
     if guard is None:
-        return []
+        return [*shop.depends]
 
     async def authenticate(request: Request) -> None:
         guard(request)
 
-    return [Depends(authenticate)]
+    return [Depends(authenticate), *shop.depends]
 
 
 def _fastapi_decorator(shop: Shop) -> Any:
@@ -170,7 +181,7 @@ def _fastapi_decorator(shop: Shop) -> Any:
     return app
 
 
-def _fastapi_drop_in(shop: Shop, convert: Callable[[Handler], Callable[..., Any]] = asynchronous) -> Any:
+def _fastapi_drop_in(shop: Shop, convert: Callable[[Counting], Callable[..., Any]] = asynchronous) -> Any:
     app = asynccache_fastapi.FastAPI(
         cache=shop.config, middleware=shop.middleware, dependencies=_dependencies(shop)
     )
@@ -227,7 +238,7 @@ def _starlette_decorator(shop: Shop) -> Any:
     return Starlette(routes=routes, middleware=[*shop.middleware, cache])
 
 
-def _starlette_drop_in(shop: Shop, convert: Callable[[Handler], Callable[..., Any]] = asynchronous) -> Any:
+def _starlette_drop_in(shop: Shop, convert: Callable[[Counting], Callable[..., Any]] = asynchronous) -> Any:
     routes = [
         asynccache_starlette.Route(
             page.path,
@@ -262,7 +273,7 @@ def _starlette_classes(shop: Shop) -> Any:
     return asynccache_starlette.Starlette(routes=routes, cache=shop.config, middleware=shop.middleware)
 
 
-def _method(handler: Handler) -> Callable[..., Any]:
+def _method(handler: Counting) -> Callable[..., Any]:
     async def method(_: HTTPEndpoint, request: Request) -> Response:
         return handler(request)
 

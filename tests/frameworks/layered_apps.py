@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 import asynccache_fastapi
 import asynccache_starlette
+from tests.frameworks.declarations import declaring
 
 if TYPE_CHECKING:
     from tests.frameworks.framework_apps import Page, Shop
@@ -31,18 +32,18 @@ def _endpoint(page: Page, *, in_a_thread: bool = False) -> Callable[..., Any]:
     def synchronous(request: Request) -> Response:
         return handler(request)
 
-    return synchronous if in_a_thread else asynchronous
+    return declaring(synchronous if in_a_thread else asynchronous, handler.parameters)
 
 
 def _authentication(shop: Shop) -> list[Any]:
     guard = shop.guard
     if guard is None:
-        return []
+        return [*shop.depends]
 
     async def authenticate(request: Request) -> None:
         guard(request)
 
-    return [Depends(authenticate)]
+    return [Depends(authenticate), *shop.depends]
 
 
 class _Guarded:

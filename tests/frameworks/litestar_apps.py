@@ -20,11 +20,36 @@ from starlette.responses import Response
 from asynccache import Cache, CacheConfig, InMemoryBackend
 from asynccache.testing import FakeClock
 from asynccache_litestar import CachePlugin
+from tests.frameworks.declarations import declaring
+
+try:
+    from litestar.params import HeaderParameter
+except ImportError:  # before 2.23
+    from litestar.params import Parameter
+
+    def header(name: str) -> Any:
+        """Return what marks a parameter that is taken from a header."""
+        return Parameter(header=name)
+
+else:
+
+    def header(name: str) -> Any:
+        """Return what marks a parameter that is taken from a header."""
+        return HeaderParameter(name=name)
+
 
 if TYPE_CHECKING:
     from tests.frameworks.framework_apps import Page, Shop
 
-__all__ = ["application", "by_cache_option", "by_controller", "by_handler", "by_router", "in_a_thread"]
+__all__ = [
+    "application",
+    "by_cache_option",
+    "by_controller",
+    "by_handler",
+    "by_router",
+    "header",
+    "in_a_thread",
+]
 
 
 def application(*handlers: Any, cache: CacheConfig | Cache | None = None, **options: Any) -> Litestar:
@@ -40,14 +65,14 @@ def _asynchronous(page: Page) -> Callable[..., Any]:
     async def endpoint(request: Request[Any, Any, Any]) -> Response:
         return page.handler(StarletteRequest(request.scope))  # type: ignore[arg-type]
 
-    return endpoint
+    return declaring(endpoint, page.handler.parameters)
 
 
 def _synchronous(page: Page) -> Callable[..., Any]:
     def endpoint(request: Request[Any, Any, Any]) -> Response:
         return page.handler(StarletteRequest(request.scope))  # type: ignore[arg-type]
 
-    return endpoint
+    return declaring(endpoint, page.handler.parameters)
 
 
 def _route(path: str, page: Page, **options: Any) -> HTTPRouteHandler:
@@ -167,4 +192,4 @@ def _method(page: Page) -> Callable[..., Any]:
     async def endpoint(self: Any, request: Request[Any, Any, Any]) -> Response:
         return page.handler(StarletteRequest(request.scope))  # type: ignore[arg-type]
 
-    return endpoint
+    return declaring(endpoint, page.handler.parameters)
