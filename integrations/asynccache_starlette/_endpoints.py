@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
+from asyncio import coroutines
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial, wraps
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
@@ -171,11 +173,25 @@ def mark(
                 logger.warning("serving a stale response instead of an error", exc_info=True)
         return ReplayedResponse(reply)
 
+    if not asynchronous:
+        _declare_asynchronous(endpoint)
     if dependency is not None:
         endpoint.__signature__ = with_parameter(inspect.signature(function), dependency)  # type: ignore[attr-defined]
     if policy is not None:
         marked_endpoints[endpoint] = policy
     return endpoint
+
+
+def _declare_asynchronous(endpoint: Any) -> None:
+    """Let frameworks know a synchronous function that has become asynchronous by more than its type.
+
+    What is wrapped around it with `functools.wraps` gets a copy of the mark. Without it FastAPI looks through
+    the wrapper and the endpoint at the function inside, and would not await what the wrapper returns.
+    """
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(endpoint)
+    else:
+        endpoint._is_coroutine = coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def in_force(exchange: Exchange, policy: CachePolicy | None) -> CachePolicy | None:
