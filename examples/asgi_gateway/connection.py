@@ -44,7 +44,7 @@ class Connection(asyncio.Protocol):
         self._patience = patience
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
         self._transport: asyncio.Transport
-        self._failure = ""
+        self._failure: OriginError | None = None
         """Why nothing more arrives."""
         self._unread = 0
         self._arrived = asyncio.Event()
@@ -67,12 +67,12 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self._http.receive_data(b"")  # the end of some responses; without it, they have been cut off
-        self._end("the origin has closed the connection")
+        self._end(OriginError("the origin has closed the connection"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(str(exc or "the connection is closed"))
+        self._end(OriginError(str(exc or "the connection is closed")))
 
-    def _end(self, failure: str) -> None:
+    def _end(self, failure: OriginError) -> None:
         self._failure = self._failure or failure
         self._arrived.set()
         self._writable.set()
@@ -102,11 +102,11 @@ class Connection(asyncio.Protocol):
             async with asyncio.timeout(self._patience):
                 await self._writable.wait()
         except h11.LocalProtocolError as error:
-            raise OriginError(str(error)) from error
-        except TimeoutError as error:
-            raise OriginTimeoutError("the origin does not read") from error
+            self._end(OriginError(str(error)))
+        except TimeoutError:
+            self._end(OriginTimeoutError("the origin does not read"))
         if self._failure:
-            raise OriginError(self._failure)
+            raise self._failure
 
     def _sent(self, event: Any) -> bytes:
         return cast("bytes", self._http.send(event))  # h11 leaves this untyped
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
     async def _event(self) -> Any:
         while (event := self._next()) is h11.NEED_DATA:
             if self._failure:
-                raise OriginError(self._failure)
+                raise self._failure
             await self._more()
         return event
 
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
         try:
             return self._http.next_event()
         except h11.RemoteProtocolError as error:
-            self._failure = str(error)
+            self._failure = OriginError(str(error))
             return h11.NEED_DATA
 
     async def _more(self) -> None:
@@ -186,5 +186,5 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close the connection at once; whoever waits for it is told."""
-        self._end("the connection is closed")
+        self._end(OriginError("the connection is closed"))
         self._transport.abort()

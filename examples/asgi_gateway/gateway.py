@@ -156,6 +156,7 @@ class _Exchange:
                 part, more = message.get("body", b""), message.get("more_body", False)
                 try:
                     await self._connection.write(part, more=more)
+                    self._content = more
                 except OriginError:
                     self._content = False  # it may have answered all the same: its response is on the way
 

@@ -368,6 +368,20 @@ async def test_an_origin_that_does_not_read_holds_the_client_up() -> None:
     async with gateway(play) as (client, _):
         await client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999\r\n\r\n")
         assert await stuck(client)
+        client.reset()
+
+
+async def test_an_origin_that_neither_reads_nor_answers_is_a_gateway_timeout() -> None:
+    async def play(wire: Wire) -> None:
+        await wire.head()
+        await asyncio.Event().wait()
+
+    async with gateway(play, patience=SOON) as (client, _):
+        await client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 999999999\r\n\r\n")
+        sending = asyncio.create_task(client.send(bytes(64 * 1024 * 1024)))
+        assert (await client.head()).startswith(b"HTTP/1.1 504 ")
+        sending.cancel()
+        client.reset()
 
 
 async def stuck(wire: Wire) -> bool:
