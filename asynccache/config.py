@@ -95,7 +95,10 @@ class HTTPConfig:
     Otherwise they share only responses that say ``public`` or ``s-maxage`` themselves or vary by that field.
     """
     heuristic: bool = False
-    """Where a response states no lifetime, take a tenth of the time since Last-Modified, a day at most."""
+    """Where a response states no lifetime, take a tenth of the time since Last-Modified, a day at most.
+
+    Responses that say ``public`` are treated so in any case.
+    """
     stale_on_error: bool = False
     """Let any stale response that does not forbid it stand in for an error, not only those that allow it."""
     private: bool = False

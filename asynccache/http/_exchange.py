@@ -28,7 +28,10 @@ from asynccache.policy import CachePolicy
 if TYPE_CHECKING:
     from asynccache.http._middleware import CacheMiddleware
 
-__all__ = ["Exchange", "Send"]
+__all__ = ["SCOPE_KEY", "Exchange", "Send"]
+
+SCOPE_KEY: Final = "asynccache"
+"""Where a connection's scope has its `Exchange` (or, for websockets, whatever has the ``cache``)."""
 
 Send = Callable[[Any], Awaitable[None]]
 

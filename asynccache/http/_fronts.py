@@ -8,6 +8,7 @@ tags each time, and the store kills the entries it drops: so a front never answe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from asynccache._engine.entry import Entry
@@ -19,7 +20,10 @@ from asynccache.http._rfc9111.validation import not_modified_fields
 from asynccache.http.rules import CREDENTIALS, OVERRIDES, Scope
 from asynccache.policy import CachePolicy
 
-__all__ = ["Fronts"]
+__all__ = ["ANYONE", "Fronts"]
+
+ANYONE: Final = CachePolicy(public=True)
+"""Stands for the policy of what a shared cache answers with: nobody is asked before."""
 
 _LIMIT: Final = 4096
 _BYTES: Final = 32 * 2**20
@@ -41,6 +45,10 @@ _KINDS: Final = (
     | dict.fromkeys(CREDENTIALS, _AUTHORIZATION)
 )
 """Request fields on which it depends whether a front may answer."""
+_SHARED_KINDS: Final = _KINDS | dict.fromkeys(
+    (b"cache-control", b"pragma", b"range", b"if-range", b"if-match", b"if-unmodified-since"), _OTHER
+)
+"""The same for a shared cache."""
 
 Key = tuple[bytes, bytes, bytes, str]
 
@@ -50,13 +58,15 @@ class Front:
 
     __slots__ = ("allowed", "entry", "fresh_headers", "policy", "response", "second", "unchanged_headers")
 
-    def __init__(self, policy: CachePolicy, entry: Entry, response: StoredResponse) -> None:
+    def __init__(
+        self, policy: CachePolicy, entry: Entry, response: StoredResponse, *, credentials: bool
+    ) -> None:
         self.policy = policy
         self.entry = entry
         self.response = response
         # Fields that let an application answer differently do not matter to what is stored already.
-        self.allowed = _HOST | _TAG | _OVERRIDE
-        if policy.public:
+        self.allowed = _HOST | _OVERRIDE | (_TAG if response.etag else 0)
+        if credentials:
             self.allowed |= _AUTHORIZATION | _COOKIE
         elif policy.cookies == ():
             self.allowed |= _COOKIE
@@ -79,10 +89,12 @@ class Fronts:
     Args:
         store: A store in this process.
         status: Whether responses carry Cache-Status.
+        shared: They are those of a shared cache, to which requests may say more.
     """
 
-    def __init__(self, store: EntryStore, *, status: bool) -> None:
+    def __init__(self, store: EntryStore, *, status: bool, shared: bool = False) -> None:
         self._store = store
+        self._kinds = _SHARED_KINDS if shared else _KINDS
         self._clock = store.clock
         self._tally = store.tally
         self._status = status
@@ -91,10 +103,26 @@ class Fronts:
         self.public: bool = False
         """Whether any front may answer before routing."""
 
-    def remember(self, scope: Scope, policy: CachePolicy, entry: Entry, response: StoredResponse) -> None:
-        """Answer requests like this one from a front; only for responses that vary by nothing."""
-        flags, key, _ = _examined(scope)
-        front = Front(policy, entry, response)
+    def remember(
+        self,
+        scope: Scope,
+        policy: CachePolicy,
+        entry: Entry,
+        response: StoredResponse,
+        *,
+        credentials: bool,
+    ) -> None:
+        """Answer requests like this one from a front; only for responses that vary by nothing.
+
+        Args:
+            scope: The request.
+            policy: Its route's policy, or `ANYONE`.
+            entry: The entry.
+            response: The response.
+            credentials: Whether it answers requests with credentials too.
+        """
+        flags, key, _ = _examined(scope, self._kinds)
+        front = Front(policy, entry, response, credentials=credentials)
         size = len(response.body)
         if key is None or flags & ~front.allowed or size > _BYTES:
             return
@@ -117,7 +145,7 @@ class Fronts:
             scope: The request.
             policy: Its route's policy; None before routing, when only public responses may be served.
         """
-        flags, key, tag = _examined(scope)
+        flags, key, tag = _examined(scope, self._kinds)
         front = None if key is None else self._fronts.get(key)
         if front is None or flags & ~front.allowed:
             return None
@@ -142,12 +170,11 @@ class Fronts:
         return Reply(response.status, front.fresh_headers.copy(), response.body)
 
 
-def _examined(scope: Scope) -> tuple[int, Key | None, bytes | None]:
+def _examined(scope: Scope, kinds: Mapping[bytes, int]) -> tuple[int, Key | None, bytes | None]:
     """Return which fields that matter a request has, what it asks for (None: unclear), and its entity tag."""
     flags = 0
     host: bytes | None = None
     tag: bytes | None = None
-    kinds = _KINDS
     for name, value in scope.get("headers", ()):
         if name in kinds:
             kind = kinds[name]

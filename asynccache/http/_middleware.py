@@ -20,14 +20,17 @@ from asynccache.http import rules
 from asynccache.http._attempt import Attempt
 from asynccache.http._bounded import BoundedDict
 from asynccache.http._coalescing import Flights
-from asynccache.http._exchange import Exchange, Send
+from asynccache.http._exchange import SCOPE_KEY, Exchange, Send
 from asynccache.http._fronts import Fronts
 from asynccache.http._marking import ASGIApp, serve
+from asynccache.http._passage import Passage
 from asynccache.http._paths import Rule, Rules
 from asynccache.http._reads import NOTHING, Reads
 from asynccache.http._responses import ResponseCache, Wanted
 from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.stored import StoredResponse
+from asynccache.http._rfc9111.switches import Switches
+from asynccache.http._shared_replies import switches_of
 from asynccache.policy import CachePolicy, seconds
 
 __all__ = ["SCOPE_KEY", "ASGIApp", "CacheMiddleware"]
@@ -36,8 +39,6 @@ logger = logging.getLogger("asynccache")
 
 Receive = Callable[[], Awaitable[Any]]
 
-SCOPE_KEY: Final = "asynccache"
-"""Where a connection's scope has its `Exchange` (or, for websockets, whatever has the ``cache``)."""
 _UNCACHEABLE_FOR: Final = 10.0
 """Seconds for which requests do not wait for each other after a response turned out not to be for sharing."""
 _REMEMBERED: Final = 16_384
@@ -105,11 +106,15 @@ class CacheMiddleware:
         self.responses: ResponseCache = ResponseCache(self.cache)
         self.flights: Flights = Flights()
         access = self.cache.entries.access
-        simple = not (self.http.honour_client_directives or access.observers)
+        self.switches: Switches = switches_of(self.http)
+        self.shared: bool = self.http.mode == "rfc9111"
+        simple = not access.observers and (self.shared or not self.http.honour_client_directives)
         self.fronts: Fronts | None = None
         """Hits that need no thinking; None where somebody may not be passed over: clients, observers."""
         if access.local is not None and simple:
-            self.fronts = Fronts(self.cache.entries, status=self.http.cache_status)
+            self.fronts = Fronts(self.cache.entries, status=self.http.cache_status, shared=self.shared)
+        if self.shared and self._rules:
+            raise ConfigurationError("rules= are for mode='marked': in 'rfc9111' response fields decide")
         self._public: BoundedDict[str, tuple[CachePolicy, str, tuple[bytes, ...]]] = BoundedDict(_REMEMBERED)
         self._public_paths: BoundedDict[str, None] = BoundedDict(_REMEMBERED)
         """Their paths: all others need not be looked for."""
@@ -130,7 +135,10 @@ class CacheMiddleware:
                     await send(start)
                     await send(body)
                     return
-            await self._http(scope, receive, send, Exchange(self, scope, send))
+            if self.shared:
+                await Passage(self, scope, receive, send).run()
+            else:
+                await self._http(scope, receive, send, Exchange(self, scope, send))
         elif kind == "lifespan":
             await self._lifespan(scope, receive, send)
         else:
@@ -306,7 +314,8 @@ class CacheMiddleware:
     ) -> None:
         """Answer requests like this one without thinking from now on, if the policy leaves nothing to it."""
         if self.fronts is not None and not attempt.lifetime.beta and not attempt.shared_only:
-            self.fronts.remember(scope, attempt.policy, entry, response)
+            policy = attempt.policy
+            self.fronts.remember(scope, policy, entry, response, credentials=policy.public)
 
     def uncacheable(self, key: str) -> bool:
         """Return whether the response under ``key`` was recently found not to be for sharing."""
@@ -326,13 +335,17 @@ class CacheMiddleware:
 
     def refresh(self, exchange: Exchange, key: str) -> asyncio.Task[None] | None:
         """Repeat the request of ``exchange`` in the background, unless that is being done already."""
+        return self._refreshing.get(key) if exchange.refreshing else self.repeat(exchange.pristine, key)
+
+    def repeat(self, pristine: rules.Scope, key: str) -> asyncio.Task[None]:
+        """Repeat a request in the background, as the cache's own, unless that is being done already."""
         task = self._refreshing.get(key)
-        if task is None and not exchange.refreshing:
-            task = self._refreshing[key] = asyncio.get_running_loop().create_task(self._repeat(exchange, key))
+        if task is None:
+            task = self._refreshing[key] = asyncio.get_running_loop().create_task(self._repeat(pristine, key))
         return task
 
-    async def _repeat(self, exchange: Exchange, key: str) -> None:
-        scope = dict(exchange.pristine)
+    async def _repeat(self, pristine: rules.Scope, key: str) -> None:
+        scope = dict(pristine)
         scope["method"] = "GET"
         if "state" in scope:
             scope["state"] = dict(scope["state"])
@@ -354,9 +367,12 @@ class CacheMiddleware:
                 complete.set()
 
         try:
-            own = Exchange(self, scope, nowhere)
-            own.refreshing = True
-            await self._http(scope, receive, nowhere, own)
+            if self.shared:
+                await Passage(self, scope, receive, nowhere, refreshing=True).run()
+            else:
+                own = Exchange(self, scope, nowhere)
+                own.refreshing = True
+                await self._http(scope, receive, nowhere, own)
         except Exception:
             logger.warning("refreshing %s failed", key, exc_info=True)
         finally:

@@ -44,7 +44,11 @@ class Recording:
         return self._announced is not None
 
     def start(self, message: Message, statuses: Container[int]) -> str | None:
-        """Take the head of the response."""
+        """Take the head of a marked route's response."""
+        return self.begin(message) or refusal(self.status, self.headers, statuses=statuses)
+
+    def begin(self, message: Message) -> str | None:
+        """Take the head of any response."""
         self.started = True
         self.status = message["status"]
         self.headers = tuple((bytes(name), bytes(value)) for name, value in message.get("headers", ()))
@@ -54,9 +58,7 @@ class Recording:
         if announced == "invalid":
             return "length"
         self._announced = announced
-        if announced is not None and announced > self._limit:
-            return "too-large"
-        return refusal(self.status, self.headers, statuses=statuses)
+        return "too-large" if announced is not None and announced > self._limit else None
 
     def take(self, message: Message) -> str | None:
         """Take a part of the body."""

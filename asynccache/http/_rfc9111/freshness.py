@@ -121,7 +121,7 @@ def terms(
     private = switches.private
     lifetime = explicit_lifetime(told, headers, response_time, targeted=targeted, private=private)
     if lifetime is None:
-        guess = heuristic or (switches.heuristic and told.has("public"))
+        guess = heuristic or told.has("public")
         lifetime = heuristic_lifetime(headers, response_time) if guess else 0.0
     shared_only = () if private else ("proxy-revalidate", "s-maxage")
     return Terms(

@@ -1,0 +1,380 @@
+"""`Forwarding`: one run of the application, and what becomes of its response (``rfc9111`` mode)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from asynccache import events
+from asynccache._engine.clock import stopwatch
+from asynccache._engine.entry import Entry
+from asynccache.defaults import current
+from asynccache.http import cache_status
+from asynccache.http._claim import Claim
+from asynccache.http._coalescing import Answer, Shared
+from asynccache.http._exchange import SCOPE_KEY, Exchange
+from asynccache.http._recorder import Recording, listed
+from asynccache.http._replies import Reply
+from asynccache.http._rfc9111 import ranges
+from asynccache.http._rfc9111.directives import told
+from asynccache.http._rfc9111.fields import Headers, field_values
+from asynccache.http._rfc9111.invalidation import invalidates
+from asynccache.http._rfc9111.selection import vary_names
+from asynccache.http._rfc9111.stored import StoredResponse
+from asynccache.http._rfc9111.storing import content_length, unstorable, useless
+from asynccache.http._rfc9111.validation import same
+from asynccache.http._shared_replies import freshened, kept_for, received, response_tags
+from asynccache.policy import CachePolicy
+
+if TYPE_CHECKING:
+    from asynccache.http._passage import Passage
+
+__all__ = ["Forwarding"]
+
+logger = logging.getLogger("asynccache")
+
+OK: Final = 200
+PARTIAL_CONTENT: Final = 206
+NOT_MODIFIED: Final = 304
+RANGE_NOT_SATISFIABLE: Final = 416
+_FAILURES: Final = frozenset({500, 502, 503, 504})
+"""What RFC 5861 section 4 calls an error."""
+_IN_FORCE: Final = CachePolicy()
+"""What decorators of routes find: a decision has been made, and not by them."""
+_UNRECORDABLE: Final = frozenset(
+    {"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"}
+)
+
+
+class Forwarding:
+    """One run of the application.
+
+    Args:
+        passage: The request.
+        claim: The right to store the response; None: it is passed on and no more.
+    """
+
+    def __init__(self, passage: Passage, claim: Claim | None) -> None:
+        self._passage = passage
+        self._claim = claim
+        self._middleware = passage.middleware
+        self._recording = Recording(passage.middleware.http.max_body_bytes)
+        self._head: Any = None
+        """The start message, held back until the first part of a body of known length: then more is known."""
+        self._silent = False
+        """The client has its answer already; what else comes from the application is thrown away."""
+        self._client_gone = False
+        self._asked_ourselves = False
+        self._request_time = 0.0
+        self._started = 0.0
+        self.unanswered = False
+        """The application's answer was to a question of ours, and is of no use to the client."""
+
+    async def run(self, headers: Headers) -> None:
+        """Run the application with the request fields ``headers``."""
+        passage = self._passage
+        self._asked_ourselves = passage.usable is not None and list(headers) != list(passage.headers)
+        self._request_time = self._middleware.responses.store.clock()
+        self._started = stopwatch()
+        scope = {**passage.scope, "headers": headers}
+        exchange = Exchange(self._middleware, scope, passage.send)
+        exchange.policy = _IN_FORCE
+        scope[SCOPE_KEY] = exchange
+        token = current.set(exchange)
+        try:
+            await self._middleware.app(scope, passage.receive, self._send)
+        except Exception as error:
+            if not await self._rescued(error):
+                raise
+        except BaseException:
+            await self._broken_off(Answer.LEAD)
+            raise
+        else:
+            await self._broken_off(Answer.LEAD)
+        finally:
+            current.reset(token)
+            exchange.scope = exchange.pristine  # the other refers to the exchange: a cycle
+
+    async def _rescued(self, error: Exception) -> bool:
+        """Serve something stale in place of an exception, if that is possible and permitted."""
+        passage = self._passage
+        if self._client_gone:
+            await self._broken_off(Answer.LEAD)
+            return False
+        fallback = None if self._recording.started or self._silent else passage.fallback()
+        await self._given_up("error")
+        if fallback is None:
+            return False
+        logger.warning("serving a stale response instead of an error", exc_info=error)
+        await self._stand_in(*fallback, status=None)
+        return True
+
+    async def _broken_off(self, answer: Answer) -> None:
+        if self._claim is not None and not self._claim.ended:
+            await self._claim.abandon(answer)
+
+    async def _given_up(self, reason: str) -> None:
+        """The response will not be stored."""
+        self._passage.detail = reason
+        if self._claim is not None and not self._claim.ended:
+            self._claim.give_up()
+            await self._claim.release()
+
+    # -- the response -------------------------------------------------------------------------------
+
+    async def _send(self, message: Any) -> None:
+        kind = message["type"]
+        if self._silent:
+            return
+        if kind == "http.response.start":
+            await self._start(listed(message))
+        elif self._claim is None or self._claim.ended or self._passage.method == "HEAD":
+            await self._out(message)
+        elif kind == "http.response.body":
+            await self._body(message)
+        else:
+            if kind in _UNRECORDABLE:
+                await self._given_up(kind.removeprefix("http.response."))
+            await self._flush()
+            await self._out(message)
+
+    async def _start(self, message: Any) -> None:
+        passage, status = self._passage, message["status"]
+        headers: Headers = message.get("headers", ())
+        if invalidates(passage.method, status):
+            await self._middleware.invalidate(passage.asked, passage.scope, headers)
+        if status in _FAILURES and (fallback := passage.fallback()) is not None:
+            await self._given_up("status")
+            await self._stand_in(*fallback, status=status)
+            return
+        if self._claim is None or self._claim.ended:
+            await self._out(self._marked(message))
+            return
+        if passage.method == "HEAD":
+            await self._about(self._claim, status, headers)
+            await self._out(self._marked(message))
+            return
+        if self._asked_ourselves and status in (NOT_MODIFIED, RANGE_NOT_SATISFIABLE):
+            await self._validated(self._claim, status, headers)
+            return
+        reason = self._recording.begin(message) or self._refusal(status, self._recording.headers)
+        if reason is not None:
+            await self._given_up(reason)
+            await self._out(self._marked(message))
+            return
+        self._head = message
+        completing = self._asked_ourselves and status == PARTIAL_CONTENT
+        if not self._recording.framed and not completing:
+            await (
+                self._flush()
+            )  # the head of a stream goes out at once: somebody may be waiting for just that
+
+    def _refusal(self, status: int, headers: Headers) -> str | None:
+        """Return why the response must not be stored, or is not worth it."""
+        passage, switches = self._passage, self._middleware.switches
+        said, targeted = told(headers, switches.targeted)
+        reason = unstorable(
+            status,
+            headers,
+            said,
+            credentials=passage.credentials,
+            targeted=targeted,
+            switches=switches,
+        )
+        if reason is not None:
+            return reason
+        if passage.wishes.no_store:
+            return "request"
+        names = [name.decode("latin-1") for name in vary_names(headers) or ()]
+        override = passage.asked.unkeyed(passage.scope.get("scheme", "http"), names)
+        if override is not None:
+            return override
+        now = self._middleware.responses.store.clock()
+        response = received(
+            status, headers, b"", request_time=self._request_time, response_time=now, switches=switches
+        )
+        validator = bool(response.etag) or response.last_modified is not None
+        if response.terms is not None and useless(
+            response.terms, response.initial_age, validator=validator, switches=switches
+        ):
+            return "stale"
+        return None
+
+    async def _body(self, message: Any) -> None:
+        claim = self._claim
+        reason = self._recording.take(message)
+        if reason is not None:
+            await self._given_up(reason)
+        elif self._recording.complete and claim is not None:
+            await self._complete(claim, message)
+            return
+        if self._asked_ourselves and self._recording.status == PARTIAL_CONTENT:
+            return  # it is part of the answer, and goes out with the rest
+        await self._flush()
+        await self._out(message)
+
+    async def _complete(self, claim: Claim, message: Any) -> None:
+        """Store the response, so that the next request finds it before the last byte of this one has left."""
+        passage, recording = self._passage, self._recording
+        now = self._middleware.responses.store.clock()
+        response = received(
+            recording.status,
+            recording.headers,
+            recording.body(),
+            request_time=self._request_time,
+            response_time=now,
+            switches=self._middleware.switches,
+        )
+        partial = response.status == PARTIAL_CONTENT
+        if partial and (response.part is None or not self._worth_keeping(response)):
+            await self._given_up("partial")
+            await self._flush()
+            await self._out(message)
+            return
+        if partial and passage.usable is not None:
+            response = ranges.combined(passage.usable[1], response)
+        entry, stored = await self._store(claim, response, recording.headers)
+        if self._asked_ourselves and partial:
+            await self._from_stored(entry, response, status=PARTIAL_CONTENT, stored=stored)
+            return
+        head, self._head = self._head, None
+        if head is not None:
+            if passage.asked.conditional and self._asked_ourselves:
+                reply = passage.replay(entry, response, self._member(stored=stored, status=recording.status))
+                if reply is not None and reply.status == NOT_MODIFIED:
+                    await self._reply(reply)
+                    return
+            await self._out(self._marked(head, stored=stored))
+        await self._out(message)
+
+    def _worth_keeping(self, part: StoredResponse) -> bool:
+        """Return whether a part may replace what is stored: not if that is whole and as good."""
+        usable = self._passage.usable
+        return usable is None or usable[1].part is not None or not same(usable[1].headers, part.headers)
+
+    # -- what is stored -----------------------------------------------------------------------------
+
+    async def _store(self, claim: Claim, response: StoredResponse, headers: Headers) -> tuple[Entry, bool]:
+        passage, responses = self._passage, self._middleware.responses
+        names = vary_names(response.headers) or ()
+        seconds = stopwatch() - self._started
+        lifetime = kept_for(response, self._middleware.switches)
+        entry = responses.response_entry(response, lifetime, claim.stamps or (), seconds)
+        responses.store.tally.computed += 1
+        responses.store.emit(events.Computed(claim.found.key, seconds))
+        tags = response_tags(headers)
+        stored = False
+        if not set(tags) <= set(passage.tags):
+            passage.detail = "tags"
+            responses.learn(passage.wanted, tags)
+        elif claim.stamps is not None:
+            stored = await responses.fill(
+                claim.found, passage.wanted, entry, names=names, run=claim.run, lease=claim.lease
+            )
+        terms = response.terms
+        for_others = response.part is None and terms is not None and response.initial_age < terms.lifetime
+        if passage.detail == "tags":
+            claim.end(Answer.RETRY)
+        elif for_others and terms is not None and not terms.always:
+            claim.end(Shared(entry, response, names, passage.wanted))
+        else:
+            claim.give_up()  # each of those who wait has to ask for itself
+        await claim.release()
+        return entry, stored
+
+    async def _validated(self, claim: Claim, status: int, headers: Headers) -> None:
+        """Take the answer to our own question: what is stored still holds, or it does not fit."""
+        passage = self._passage
+        self._silent = True
+        if passage.usable is None or status != NOT_MODIFIED or not same(passage.usable[1].headers, headers):
+            self.unanswered = True
+            await self._broken_off(Answer.RETRY)
+            return
+        response = self._freshened(passage.usable[1], headers)
+        entry, stored = await self._store(claim, response, headers)
+        await self._from_stored(entry, response, status=NOT_MODIFIED, stored=stored)
+
+    async def _about(self, claim: Claim, status: int, headers: Headers) -> None:
+        """Learn from the answer to a HEAD what has become of the stored response (RFC 9111 section 4.3.5)."""
+        passage = self._passage
+        if passage.usable is None or status != OK:
+            await self._broken_off(Answer.RETRY)
+            return
+        stored = passage.usable[1]
+        length = content_length(headers)
+        modified = field_values(headers, b"last-modified")
+        unchanged = (
+            same(stored.headers, headers)
+            and length in (None, len(stored.body))
+            and modified in ([], field_values(stored.headers, b"last-modified"))
+            and stored.part is None
+        )
+        if unchanged:
+            await self._store(claim, self._freshened(stored, headers), headers)
+        else:
+            await self._broken_off(Answer.RETRY)
+            await self._middleware.responses.remove([claim.found.key])
+
+    def _freshened(self, stored: StoredResponse, headers: Headers) -> StoredResponse:
+        return freshened(
+            stored,
+            headers,
+            request_time=self._request_time,
+            response_time=self._middleware.responses.store.clock(),
+            switches=self._middleware.switches,
+        )
+
+    async def _from_stored(
+        self, entry: Entry, response: StoredResponse, *, status: int, stored: bool
+    ) -> None:
+        """Answer with what is stored now that the application has confirmed or completed it."""
+        self._silent = True
+        reply = self._passage.replay(entry, response, self._member(stored=stored, status=status))
+        if reply is None:
+            self.unanswered = True
+        else:
+            await self._reply(reply)
+
+    async def _stand_in(self, entry: Entry, response: StoredResponse, *, status: int | None) -> None:
+        """Serve what is stale in place of an error."""
+        self._silent = True
+        self._middleware.responses.store.tally.stale_hits += 1
+        self._passage.detail = "stale-if-error"
+        reply = self._passage.replay(entry, response, self._member(stored=False, status=status))
+        if reply is None:
+            self.unanswered = True
+        else:
+            await self._reply(reply)
+
+    # -- to the client ------------------------------------------------------------------------------
+
+    def _member(self, *, stored: bool, status: int | None = None) -> bytes | None:
+        passage = self._passage
+        if not self._middleware.http.cache_status or passage.forward is None:
+            return None
+        return cache_status.forward(passage.forward, status=status, stored=stored, detail=passage.detail)
+
+    def _marked(self, message: Any, *, stored: bool = False) -> Any:
+        """Return the head of a response with what the cache has to say about it."""
+        member = self._member(stored=stored)
+        if member is None:
+            return message
+        headers = list(message.get("headers", ()))
+        cache_status.append(headers, member)
+        return {**message, "headers": headers}
+
+    async def _flush(self) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            await self._out(self._marked(head))
+
+    async def _reply(self, reply: Reply) -> None:
+        for message in reply.messages():
+            await self._out(message)
+
+    async def _out(self, message: Any) -> None:
+        try:
+            await self._passage.send(message)
+        except Exception:
+            self._client_gone = True
+            raise
