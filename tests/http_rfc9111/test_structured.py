@@ -25,7 +25,7 @@ from asynccache.http._rfc9111.structured import Item, dictionary
     ],
 )
 def test_examples(value: bytes, members: dict[str, Item]) -> None:
-    """The dictionaries that RFC 9651 gives as examples; of types without directives it is None that is kept."""
+    """The dictionaries that RFC 9651 gives as examples; of types that no directive has, None is kept."""
     assert dictionary([value]) == members
 
 
@@ -177,7 +177,7 @@ def test_malformed_items(text: bytes) -> None:
     ],
 )
 def test_malformed_dictionaries(lines: list[bytes]) -> None:
-    """Trailing commas, capitals, spaces around the sign of equality: all that lists forgive voids the field."""
+    """Trailing commas, capitals, spaces around an equals sign: what lists forgive voids the field."""
     assert dictionary(lines) is None
 
 
