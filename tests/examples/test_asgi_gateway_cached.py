@@ -197,6 +197,7 @@ async def test_a_client_cannot_take_a_field_away_between_the_cache_and_the_origi
     assert [b"accept-language: de" in head for head in origin.heads] == [False, True]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no Ctrl-C for one process")
 def test_the_command_of_the_readme_serves_until_it_is_told_to_end() -> None:
     readme = (ROOT / "examples" / "asgi_gateway" / "README.md").read_text(encoding="utf-8")
     shown = r"^python (-m examples\.asgi_gateway) --origin http://127\.0\.0\.1:8000 --port 8080$"
