@@ -135,3 +135,5 @@ def _aliases(name: str, info: FieldInfo, *, convert: bool) -> Iterator[str]:
         text = str(choice.path[0]) if isinstance(choice, AliasPath) else choice
         if text is not None:
             yield text.replace("_", "-") if convert and text == name else text
+            if isinstance(given, AliasChoices):
+                yield text  # one of several is meant literally

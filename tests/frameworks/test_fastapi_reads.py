@@ -9,7 +9,7 @@ import fastapi
 import pytest
 from fastapi import Cookie, Depends, Header, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
-from pydantic import AliasPath, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount
@@ -144,6 +144,7 @@ class Named(BaseModel):
     plain_name: str = ""
     other: str = Field("", alias="X-Other")
     nested: str = Field("", validation_alias=AliasPath("x-nested", 0))
+    of_several: str = Field("", validation_alias=AliasChoices("of_several", "X-Several"))
 
 
 FORMS: dict[str, Any] = {
@@ -187,6 +188,7 @@ def test_what_is_declared() -> None:
 
     assert set(reads.fields) == {
         *("as_it_is", "x-renamed", "plain-name", "x-other", "other", "x-nested", "nested"),
+        *("of_several", "of-several", "x-several"),
     }
     assert reads.credentials == ("x-token",)
     assert reads.queries == ()
