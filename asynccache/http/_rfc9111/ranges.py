@@ -172,35 +172,48 @@ def content_range(headers: Headers, length: int) -> Part | None:
     return Part(first, complete) if first <= last < complete and last - first + 1 == length else None
 
 
-def combined(old: StoredResponse, new: StoredResponse) -> StoredResponse:
+def combined(old: StoredResponse | None, new: StoredResponse) -> StoredResponse:
     """Return a new 206 together with what was stored, where they fit (RFC 9110 section 15.3.7.3).
 
     They do if both have the same strong entity tag and leave no gap; else the new one alone is returned. The
     fields are the stored ones, updated with the new ones (RFC 9111 section 3.4): a 206 to a request with
-    If-Range leaves out what the client is known to have. Terms and age are those of the new response.
+    If-Range leaves out what the client is known to have. Terms and age are those of the new response. What
+    has become whole is a 200.
 
     Args:
-        old: What is stored for the same request.
+        old: What is stored for the same request; None: nothing.
         new: The 206, as it would be stored alone.
     """
+    if new.part is None:
+        return new
+    if old is None or not _fit(old, new, new.part):
+        return _joined(new, new.headers, new.body, new.part)
+    start, _ = _extent(old)
+    first, end = new.part.first, new.part.first + len(new.body)
+    body = old.body[: max(0, first - start)] + new.body + old.body[max(0, end - start) :]
+    joined = _joined(
+        new, updated_fields(old.headers, new.headers), body, Part(min(start, first), new.part.complete)
+    )
+    return joined if new.last_modified is not None else replace(joined, last_modified=old.last_modified)
+
+
+def _fit(old: StoredResponse, new: StoredResponse, part: Part) -> bool:
     mine, other = entity_tag(old.headers), entity_tag(new.headers)
-    if new.part is None or old.status not in _WHOLE_OR_PART or mine is None or mine != other or mine.weak:
-        return new
+    if old.status not in _WHOLE_OR_PART or mine is None or mine.weak or mine != other:
+        return False
     start, complete = _extent(old)
-    first = new.part.first
-    if complete != new.part.complete or first > start + len(old.body) or first + len(new.body) < start:
-        return new
-    body = old.body[: max(0, first - start)] + new.body + old.body[max(0, first + len(new.body) - start) :]
-    first = min(start, first)
-    whole = first == 0 and len(body) == complete
-    fields = updated_fields(old.headers, new.headers)
+    touching = part.first <= start + len(old.body) and start <= part.first + len(new.body)
+    return complete == part.complete and touching
+
+
+def _joined(response: StoredResponse, fields: Headers, body: bytes, part: Part) -> StoredResponse:
+    whole = part.first == 0 and len(body) == part.complete
     return replace(
-        new,
+        response,
         status=200 if whole else 206,
         headers=tuple(field for field in fields if field[0] != b"content-range"),
         body=body,
-        last_modified=old.last_modified if new.last_modified is None else new.last_modified,
-        part=None if whole else Part(first, complete),
+        part=None if whole else part,
     )
 
 
