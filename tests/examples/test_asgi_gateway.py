@@ -12,8 +12,8 @@ import pytest
 from examples.asgi_gateway.__main__ import SERVER
 from examples.asgi_gateway.gateway import Edge, Gateway
 from examples.asgi_gateway.origin import Origin
-from tests.examples.wire import Play, ScriptedOrigin, Wire, dialled, repeating, served
 from tests.servers.certificates import issue
+from tests.wire import Play, ScriptedOrigin, Wire, dialled, repeating, served
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

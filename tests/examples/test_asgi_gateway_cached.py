@@ -16,8 +16,8 @@ from asynccache.config import HTTPConfig
 from examples.asgi_gateway.__main__ import FULL, SAFE, SERVER, main
 from examples.asgi_gateway.gateway import create_app
 from examples.asgi_gateway.origin import Origin
-from tests.examples.wire import Play, ScriptedOrigin, Wire, dialled, repeating, served
 from tests.servers.process import ROOT
+from tests.wire import Play, ScriptedOrigin, Wire, dialled, repeating, served
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 FRESH = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok"
