@@ -114,8 +114,8 @@ def terms(
         headers: Its fields.
         response_time: When it came, seconds since the epoch.
         targeted: ``told`` is a targeted field.
-        heuristic: Its status allows to guess a lifetime, and so does the configuration. ``public`` is as
-            good as the status (section 5.2.2.9).
+        heuristic: Its status allows to guess a lifetime, and so does the configuration. A response that says
+            ``public`` needs neither (section 5.2.2.9).
         switches: The configuration.
     """
     private = switches.private
