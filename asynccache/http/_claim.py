@@ -119,12 +119,12 @@ class Claim:
 
     def lead(self, leading: Flight | None, *, alone: bool) -> None:
         """Start a flight, or take one over, unless this request goes ahead alone."""
-        flights = self._middleware.flights
+        flights, key = self._middleware.flights, self.found.key
         if leading is not None:
             leading.run = self.run
             self.flight = leading
-        elif not alone and flights.current(self.found.key) is None:
-            self.flight = flights.start(self.found.key, self.run)
+        elif not (alone or self._middleware.uncacheable(key) or flights.current(key) is not None):
+            self.flight = flights.start(key, self.run)
 
     # -- before -------------------------------------------------------------------------------------
 
@@ -164,21 +164,22 @@ class Claim:
 
     # -- ending -------------------------------------------------------------------------------------
 
-    def give_up(self) -> None:
+    async def give_up(self) -> None:
         """The response will not be stored: those who wait go ahead, and so does everyone for a while."""
-        self._middleware.remember_uncacheable(self.found.key)
-        self.end(Answer.GO)
+        if not self.ended:
+            if not self.ended:
+            self._middleware.remember_uncacheable(self.found.key)
+        await self.end(Answer.GO)
 
     async def abandon(self, answer: Answer) -> None:
         """The response will not come from here."""
         if self.flight is not None and answer is Answer.LEAD:
             self._middleware.flights.abandon(self.flight)
             self.flight = None
-        self.end(answer)
-        await self.release()
+        await self.end(answer)
 
-    def end(self, answer: Shared | Answer) -> None:
-        """Tell those who wait, once."""
+    async def end(self, answer: Shared | Answer) -> None:
+        """Tell those who wait, and give the lease back if it was not used."""
         if self.ended:
             return
         self.ended = True
@@ -186,9 +187,6 @@ class Claim:
         if self.flight is not None:
             self._middleware.flights.land(self.flight, answer)
             self.flight = None
-
-    async def release(self) -> None:
-        """Give the lease back; harmless after it was used."""
         lease, self.lease = self.lease, Lease()
         leases = self._middleware.flights.leases
         if leases.get(self.found.key) is lease:

@@ -15,7 +15,8 @@ from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Freshness, judge
 from asynccache.http import cache_status, rules
 from asynccache.http._attempt import Attempt, wanted_by
-from asynccache.http._coalescing import Answer, Flight, Shared
+from asynccache.http._claim import Approach, approach
+from asynccache.http._coalescing import Answer, Shared
 from asynccache.http._context import CacheContext
 from asynccache.http._production import SERVER_ERROR, Production
 from asynccache.http._recorder import listed
@@ -145,51 +146,38 @@ class Exchange:
 
     async def _resolve(self, attempt: Attempt) -> Reply | None:
         """Answer from the store or with a response that is being produced; else begin to produce one."""
-        flights = self._middleware.flights
+        middleware = self._middleware
         self._refusal = self._unstorable(attempt)
+
+        async def look() -> tuple[Found, Reply | None]:
+            nonlocal attempt
+            attempt = attempt.expecting(middleware.responses)
+            found = await middleware.responses.find(attempt.wanted, attempt.tags)
+            reply = await self._judged(attempt, found)
+            if reply is None and middleware.http.honour_client_directives:
+                reply = self._unless_forbidden(found.key)
+            return found, reply
+
+        def accept(shared: Shared) -> Reply | None:
+            return self._collapsed(shared) if attempt.suits(shared) else None
+
         alone = attempt.shared_only or self._refusal is not None
-        leading: Flight | None = None
-        again = False
-        while True:
-            landings = flights.landings
-            try:
-                found = await self._middleware.responses.find(attempt.wanted, attempt.tags)
-                reply = await self._judged(attempt, found)
-            except BaseException:
-                if leading is not None:
-                    flights.abandon(leading)
-                raise
-            if leading is not None and (reply is not None or leading.key != found.key):
-                flights.land(leading, Answer.RETRY)
-                leading = None
-            if reply is not None:
-                return reply
-            if self._middleware.http.honour_client_directives and rules.only_if_cached(self.scope["headers"]):
-                self._note_miss(found.key)
-                forward, self.forward = self.forward or "uri-miss", None
-                return nothing_stored(forward, status=self._middleware.http.cache_status)
-            if alone or leading is not None or self._middleware.uncacheable(found.key):
-                break
-            other = flights.current(found.key)
-            if other is None:
-                if again or not flights.landed_since(found.key, landings):
-                    break
-                again = True  # this look-up was slow: what it has missed is there by now
-                continue
-            answer = await other.wait(self._middleware.coalesce_timeout)
-            if isinstance(answer, Shared):
-                if attempt.suits(answer):
-                    return self._collapsed(answer)
-            elif answer is Answer.LEAD:
-                leading = other
-            elif answer is Answer.GO:
-                alone = True
-            attempt = attempt.expecting(self._middleware.responses)
-        self._note_miss(found.key)
+        way = await approach(middleware, look, accept, alone=alone)
+        if way.reply is not None:
+            return way.reply
+        self._note_miss(way.found.key)
         if self._refusal is not None:
-            self._middleware.warn_once(attempt.policy, self._refusal, self.scope)
+            middleware.warn_once(attempt.policy, self._refusal, self.scope)
             return None
-        return await self._begin(attempt, found, leading, alone=alone)
+        return await self._begin(attempt, way)
+
+    def _unless_forbidden(self, key: str) -> Reply | None:
+        """Return the answer to a client that wants nothing but what is stored."""
+        if not rules.only_if_cached(self.scope["headers"]):
+            return None
+        self._note_miss(key)
+        forward, self.forward = self.forward or "uri-miss", None
+        return nothing_stored(forward, status=self._middleware.http.cache_status)
 
     def _unstorable(self, attempt: Attempt) -> str | None:
         """Return why the response to this request will not be stored, whatever it is."""
@@ -199,26 +187,17 @@ class Exchange:
             return "request"
         return self.asked.unkeyed(self.scope.get("scheme", "http"), tuple(attempt.policy.vary))
 
-    async def _begin(
-        self, attempt: Attempt, found: Found, leading: Flight | None, *, alone: bool
-    ) -> Reply | None:
-        middleware = self._middleware
-        production = Production(middleware, attempt, found, self._fallback)
-        # Between the look at the flights and this line nothing was awaited: there is one leader.
-        if leading is not None:
-            leading.run = production.run
-            production.flight = leading
-        elif not alone and not middleware.uncacheable(found.key):
-            production.flight = middleware.flights.start(found.key, production.run)
-        self._production = production
-        found = await production.take_lease()
-        if found.entry is not None and found.entry is not production.found.entry:
+    async def _begin(self, attempt: Attempt, way: Approach) -> Reply | None:
+        self._production = production = Production(self._middleware, attempt, way.found, self._fallback)
+        claim = production.claim
+        claim.lead(way.leading, alone=way.alone)
+        found = await claim.take_lease()
+        if found.entry is not None and found.entry is not claim.found.entry:
             reply = await self._judged(attempt, found)
             if reply is not None:
                 await self._abandon(Answer.RETRY)
                 return reply
-        production.stamps = await middleware.responses.store.stamps(attempt.tags)
-        production.begin()
+        await production.begin()
         return None
 
     async def _refresh(self, attempt: Attempt) -> Reply | None:
@@ -226,16 +205,14 @@ class Exchange:
         self._refusal = self._unstorable(attempt)
         if self._refusal is not None:
             return None
-        production = Production(self._middleware, attempt, found, None)
-        self._production = production
-        if self._middleware.flights.current(found.key) is None:
-            production.flight = self._middleware.flights.start(found.key, production.run)
-        await production.take_free_lease()
-        if production.lease.held_by_other and found.entry is not None and found.response is not None:
+        self._production = production = Production(self._middleware, attempt, found, None)
+        claim = production.claim
+        claim.lead(None, alone=False)
+        await claim.take_free_lease()
+        if claim.lease.held_by_other and found.entry is not None and found.response is not None:
             await self._abandon(Answer.RETRY)
             return self._replay(found.entry, found.response, None)  # nobody receives it
-        production.stamps = await self._middleware.responses.store.stamps(attempt.tags)
-        production.begin()
+        await production.begin()
         return None
 
     # -- what is stored -----------------------------------------------------------------------------
@@ -366,8 +343,7 @@ class Exchange:
         production = self._production
         if production is not None and not (production.ended or production.recording.started):
             self._production, self._refusal = None, reason
-            production.give_up(reason)
-            await production.release()
+            await production.give_up(reason)
 
     async def rescue(self, error: Exception) -> Reply | None:
         """Return the stale response that may stand in for an endpoint that raised, None if none may.
@@ -380,9 +356,8 @@ class Exchange:
         if getattr(error, "status_code", SERVER_ERROR) < SERVER_ERROR:
             return None
         entry, response = production.fallback
-        production.give_up("error")
         self._production = None
-        await production.release()
+        await production.give_up("error")
         return self.hit(entry, response, stale=True)
 
     async def close(self, error: BaseException | None) -> None:
@@ -391,12 +366,11 @@ class Exchange:
         if production is None or production.ended:
             return
         if error is None or self._client_gone or isinstance(error, asyncio.CancelledError):
-            await production.abandon(Answer.LEAD)  # the client is gone; the next one may have more patience
+            await production.claim.abandon(Answer.LEAD)  # the next one may have more patience
         else:
-            production.give_up("error")
-            await production.release()
+            await production.give_up("error")
 
     async def _abandon(self, answer: Answer) -> None:
         production, self._production = self._production, None
         if production is not None:
-            await production.abandon(answer)
+            await production.claim.abandon(answer)

@@ -110,15 +110,14 @@ class Forwarding:
         return True
 
     async def _broken_off(self, answer: Answer) -> None:
-        if self._claim is not None and not self._claim.ended:
+        if self._claim is not None:
             await self._claim.abandon(answer)
 
     async def _given_up(self, reason: str) -> None:
         """The response will not be stored."""
         self._passage.detail = reason
-        if self._claim is not None and not self._claim.ended:
-            self._claim.give_up()
-            await self._claim.release()
+        if self._claim is not None:
+            await self._claim.give_up()
 
     # -- the response -------------------------------------------------------------------------------
 
@@ -274,12 +273,11 @@ class Forwarding:
         terms = response.terms
         for_others = response.part is None and terms is not None and response.initial_age < terms.lifetime
         if passage.detail == "tags":
-            claim.end(Answer.RETRY)
+            await claim.end(Answer.RETRY)
         elif for_others and terms is not None and not terms.always:
-            claim.end(Shared(entry, response, names, passage.wanted))
+            await claim.end(Shared(entry, response, names, passage.wanted))
         else:
-            claim.give_up()  # each of those who wait has to ask for itself
-        await claim.release()
+            await claim.give_up()  # each of those who wait has to ask for itself
         return entry, stored
 
     async def _validated(self, claim: Claim, status: int, headers: Headers) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from typing import TYPE_CHECKING, Any, Final
 
 from asynccache import events
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.entry import Entry
-from asynccache._engine.store import Lease
-from asynccache._engine.tags import Stamp
 from asynccache.http._attempt import Attempt
-from asynccache.http._coalescing import Answer, Flight, Shared
+from asynccache.http._claim import Claim
+from asynccache.http._coalescing import Answer, Shared
 from asynccache.http._reads import varied
 from asynccache.http._recorder import Recording, listed
 from asynccache.http._replies import added_fields, replay, stored_response
@@ -44,16 +41,11 @@ class Production:
         "_middleware",
         "_request_time",
         "_started",
-        "ended",
+        "claim",
         "fallback",
-        "flight",
-        "found",
-        "lease",
         "recording",
         "refusal",
         "replaced",
-        "run",
-        "stamps",
     )
 
     def __init__(
@@ -63,18 +55,12 @@ class Production:
         found: Found,
         fallback: tuple[Entry, StoredResponse] | None,
     ) -> None:
-        store = middleware.responses.store
         limit = attempt.policy.max_body_bytes
-        self.found = found
+        self.claim = Claim(middleware, attempt.wanted, attempt.tags, found)
         self.fallback = fallback
         """What may be served if producing fails (stale-if-error)."""
-        self.run = store.runs.begin(attempt.wanted.url, store.tag_keys(attempt.tags))
-        self.flight: Flight | None = None
-        self.lease = Lease()
-        self.stamps: tuple[Stamp, ...] | None = None
         self.recording = Recording(middleware.http.max_body_bytes if limit is None else limit)
         self.refusal: str | None = None
-        self.ended = False
         self.replaced = False
         """The application's response is being thrown away: the client got another one."""
         self._middleware = middleware
@@ -84,41 +70,14 @@ class Production:
         self._request_time = 0.0
         self._started = 0.0
 
-    # -- before -------------------------------------------------------------------------------------
+    @property
+    def ended(self) -> bool:
+        """It is known whether the response is stored."""
+        return self.claim.ended
 
-    async def take_lease(self) -> Found:
-        """Take the lease; return what is stored by then.
-
-        The leader of a flight waits for another process that has it. Who goes ahead alone does not
-        wait for anyone: without the lease the response is just not stored.
-        """
-        responses = self._middleware.responses
-        store = responses.store
-        found = self.found
-        await self.take_free_lease()
-        if self.flight is None:
-            return found
-        give_up = stopwatch() + store.access.lease_ttl
-        while self.lease.held_by_other and stopwatch() < give_up:
-            await asyncio.sleep(_POLL * random.uniform(0.5, 1.0))
-            found = await responses.find(self._attempt.wanted, self._attempt.tags)
-            if _age(found) != _age(self.found):
-                break  # somebody stored a new one
-            await self.take_free_lease()
-        return found
-
-    async def take_free_lease(self) -> None:
-        """Take the lease unless another process has it."""
-        store, key = self._middleware.responses.store, self.found.key
-        held = None if self.flight is None else self._middleware.flights.leases.get(key)
-        if held is not None:
-            await store.release(key, held)
-        self.lease = await store.acquire(key)
-        if self.lease.token:
-            self._middleware.flights.leases[key] = self.lease
-
-    def begin(self) -> None:
-        """Note that the application starts now."""
+    async def begin(self) -> None:
+        """Note how things stand: the application starts now."""
+        await self.claim.read_stamps()
         self._request_time = self._middleware.responses.store.clock()
         self._started = stopwatch()
 
@@ -132,16 +91,14 @@ class Production:
         if kind == "http.response.body":
             return await self._body(message, exchange)
         if kind in _UNRECORDABLE:
-            self.give_up(kind.removeprefix("http.response."))
-            await self.release()
+            await self.give_up(kind.removeprefix("http.response."))
         elif self._head is None:
             return (message,)
         return (*self._flush(exchange), message)
 
     async def _start(self, message: Any, exchange: Exchange) -> tuple[Any, ...]:
         if message["status"] >= SERVER_ERROR and self.fallback is not None:
-            self.give_up("status")
-            await self.release()
+            await self.give_up("status")
             self.replaced = True
             return exchange.hit(*self.fallback, stale=True).messages()
         policy = self._attempt.policy
@@ -152,8 +109,7 @@ class Production:
         if reason is None and exchange.adjusted is not None and not exchange.adjusted.stored:
             reason = "no-store"
         if reason is not None:
-            self.give_up(reason)
-            await self.release()
+            await self.give_up(reason)
             return (exchange.marked(message, stored=False, detail=reason),)
         self._head = head
         # The head of a stream goes out at once: somebody may be waiting for just that.
@@ -164,8 +120,7 @@ class Production:
         if reason is None and exchange.adjusted is not None and not exchange.adjusted.stored:
             reason = "no-store"  # looked at with every part: a stream may come to know it late
         if reason is not None:
-            self.give_up(reason)
-            await self.release()
+            await self.give_up(reason)
         elif self.recording.complete:
             return await self._complete(message, exchange)
         return (*self._flush(exchange, detail=reason), message)
@@ -180,7 +135,7 @@ class Production:
 
     async def _complete(self, message: Any, exchange: Exchange) -> tuple[Any, ...]:
         """Store the response, so that the next request finds it before the last byte of this one has left."""
-        responses = self._middleware.responses
+        responses, claim = self._middleware.responses, self.claim
         now = responses.store.clock()
         policy = self._attempt.policy
         recording = self.recording
@@ -196,16 +151,15 @@ class Production:
             if not set(exchange.adjusted.tags) <= set(self._attempt.tags):
                 detail = "tags"
                 responses.learn(self._attempt.wanted, exchange.adjusted.tags)
-        entry = responses.response_entry(response, lifetime, self.stamps or (), seconds)
+        entry = responses.response_entry(response, lifetime, claim.stamps or (), seconds)
         responses.store.tally.computed += 1
-        responses.store.emit(events.Computed(self.found.key, seconds))
+        responses.store.emit(events.Computed(claim.found.key, seconds))
         stored = False
-        if self.stamps is not None and detail is None:
+        if claim.stamps is not None and detail is None:
             stored = await responses.fill(
-                self.found, self._attempt.wanted, entry, names=names, run=self.run, lease=self.lease
+                claim.found, self._attempt.wanted, entry, names=names, run=claim.run, lease=claim.lease
             )
-        self._end(Answer.RETRY if detail else Shared(entry, response, names, self._attempt.wanted))
-        await self.release()
+        await claim.end(Answer.RETRY if detail else Shared(entry, response, names, self._attempt.wanted))
         head, self._head = self._head, None
         if head is None:
             return (message,)
@@ -216,40 +170,10 @@ class Production:
                 return exchange.marked(head, stored=stored, detail=detail), message
         return exchange.marked(_with_fields(head, added), stored=stored, detail=detail), message
 
-    # -- ending -------------------------------------------------------------------------------------
-
-    def give_up(self, reason: str) -> None:
-        """The response will not be stored: those who wait go ahead, and so does everyone for a while."""
+    async def give_up(self, reason: str) -> None:
+        """The response will not be stored."""
         self.refusal = reason
-        self._middleware.remember_uncacheable(self.found.key)
-        self._end(Answer.GO)
-
-    async def abandon(self, answer: Answer) -> None:
-        """The response will not come from here."""
-        if self.flight is not None and answer is Answer.LEAD:
-            self._middleware.flights.abandon(self.flight)
-            self.flight = None
-        self._end(answer)
-        await self.release()
-
-    def _end(self, answer: Shared | Answer) -> None:
-        self.ended = True
-        self._middleware.responses.store.runs.end(self.run)
-        if self.flight is not None:
-            self._middleware.flights.land(self.flight, answer)
-            self.flight = None
-
-    async def release(self) -> None:
-        """Give the lease back; harmless after it was used."""
-        lease, self.lease = self.lease, Lease()
-        leases = self._middleware.flights.leases
-        if leases.get(self.found.key) is lease:
-            del leases[self.found.key]
-        await self._middleware.responses.store.release(self.found.key, lease)
-
-
-def _age(found: Found) -> float | None:
-    return None if found.entry is None else found.entry.created
+        await self.claim.give_up()
 
 
 def _with_fields(message: Any, fields: Any) -> Any:
