@@ -167,7 +167,6 @@ class Claim:
     async def give_up(self) -> None:
         """The response will not be stored: those who wait go ahead, and so does everyone for a while."""
         if not self.ended:
-            if not self.ended:
             self._middleware.remember_uncacheable(self.found.key)
         await self.end(Answer.GO)
 
