@@ -54,6 +54,8 @@ def test_vary_names(lines: list[bytes], names: tuple[bytes, ...] | None) -> None
         (AL, [b"de", b"en"], [b"de, en"]),
         (b"accept", [b"text/html , */*"], [b"text/html,*/*"]),
         (UA, [b" x "], [b"x"]),
+        (b"x-tenant", [b"1, 2"], [b"1", b"2"]),
+        (b"x-tenant", [b"1,2"], [b" 1 ,  2 "]),
     ],
 )
 def test_what_means_the_same_is_one_variant(name: bytes, one: list[bytes], other: list[bytes]) -> None:
@@ -86,12 +88,16 @@ def test_what_means_the_same_is_one_variant(name: bytes, one: list[bytes], other
         (UA, [b"Mozilla/5.0 (KHTML, like Gecko)"], [b"Mozilla/5.0 (KHTML,like Gecko)"]),
         (UA, [b"Mozilla/5.0 (KHTML, like Gecko)"], [b"Mozilla/5.0 (KHTML", b"like Gecko)"]),
         (b"x-tenant", [b"A"], [b"a"]),
+        (b"x-tenant", [b"1 2"], [b"1, 2"]),
+        (b"x-tenant", [b"1", b"2"], [b"2", b"1"]),
+        (b"x-tenant", [b'"1, 2"'], [b'"1,2"']),
+        (b"cookie", [b"a=1, b=2"], [b"a=1,b=2"]),
     ],
 )
 def test_what_an_application_could_tell_apart_stays_apart(
     name: bytes, one: list[bytes], other: list[bytes]
 ) -> None:
-    """Refusals, weights, absence and the text of unknown fields each make a variant."""
+    """Refusals, weights, absence, order and text each make a variant."""
     assert normalise(name, one) != normalise(name, other)
 
 

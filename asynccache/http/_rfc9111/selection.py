@@ -15,16 +15,23 @@ __all__ = ["MAX_VARIANTS", "normalise", "variant_digest", "vary_names"]
 MAX_VARIANTS: Final = 32
 """Variants kept of one URI. Clients choose the values that select them, so their number needs a limit."""
 
-_LISTS: Final = frozenset(
+_TEXT: Final = frozenset(
     {
-        b"accept",
-        b"accept-charset",
-        b"accept-encoding",
-        b"accept-language",
-        b"access-control-request-headers",
-        b"prefer",
+        b"authorization",
+        b"cookie",
+        b"date",
+        b"from",
+        b"host",
+        b"if-modified-since",
+        b"if-range",
+        b"if-unmodified-since",
+        b"origin",
+        b"proxy-authorization",
+        b"referer",
+        b"user-agent",
     }
 )
+"""Fields that are no lists: commas and spaces in them are text."""
 _CASELESS: Final = frozenset({b"accept-charset", b"accept-language", b"access-control-request-headers"})
 _REMEMBERED: Final = 256
 """The longest value, in bytes, whose normal form is remembered."""
@@ -48,16 +55,15 @@ def normalise(name: bytes, values: Sequence[bytes]) -> tuple[bytes, ...]:
     """Return a request field's lines in the form in which they are compared; ``()`` only if there is none.
 
     RFC 9111 section 4.1 allows combining lines, and removing whitespace where the field's syntax
-    allows it. That is done for fields known to be lists: in others, User-Agent for one, a comma is
-    text, and a client could otherwise have its own answer stored as that of a value with another
-    spacing. Fields with quotes are left alone for the same reason.
+    allows it, which it does around the commas of a list. In User-Agent and the like a comma is text.
+    So it may be within quotes: a field that has some is left alone.
 
     Args:
         name: The field's name, lower-case.
         values: The value of each of its lines.
     """
     lines = tuple(value.strip() for value in values)
-    if not lines or name not in _LISTS:
+    if not lines or name in _TEXT:
         return lines
     short = sum(map(len, lines)) <= _REMEMBERED
     return _remembered_list(name, lines) if short else _list(name, lines)
