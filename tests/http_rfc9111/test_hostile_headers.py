@@ -8,6 +8,7 @@ from time import process_time
 import pytest
 from hypothesis import given, strategies as st
 
+from asynccache.http._rfc9111.directives import told, wishes
 from asynccache.http._rfc9111.fields import (
     Headers,
     age,
@@ -18,9 +19,11 @@ from asynccache.http._rfc9111.fields import (
 )
 from asynccache.http._rfc9111.freshness import initial_age
 from asynccache.http._rfc9111.invalidation import same_origin_targets
+from asynccache.http._rfc9111.ranges import content_range, holds_if_range, requested
 from asynccache.http._rfc9111.selection import normalise, variant_digest, vary_names
+from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.storing import content_length, is_shared, refusal, replayable
-from asynccache.http._rfc9111.validation import not_modified, not_modified_fields
+from asynccache.http._rfc9111.validation import not_modified, not_modified_fields, same, updated_fields
 
 FIELDS = (
     b"accept accept-encoding accept-language age cache-control connection content-encoding content-length "
@@ -100,6 +103,9 @@ def test_tokens_are_members_and_directives(tokens: list[str]) -> None:
     assert not cache_control([(b"cache-control", value)]).has("private")
 
 
+STORED = StoredResponse(
+    200, ((b"etag", b'"x"'),), b"", b'"x"', shared=False, public=False, date=0.0, initial_age=0.0
+)
 PARSERS: dict[str, Callable[[bytes], object]] = {
     "list": lambda value: list_members([(b"x", value)], b"x"),
     "cache-control": lambda value: cache_control([(b"cache-control", value)]).fields("private"),
@@ -114,6 +120,13 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "accept-language": lambda value: normalise(b"accept-language", [value]),
     "location": lambda value: same_origin_targets([(b"location", value)], "http", b"a", b"/"),
     "content-length": lambda value: content_length([(b"content-length", value)]),
+    "targeted": lambda value: told([(b"a", value)], ["a"])[0].fields("private"),
+    "request directives": lambda value: wishes([(b"cache-control", value)]),
+    "range": lambda value: requested([(b"range", b"bytes=" + value)]),
+    "if-range": lambda value: holds_if_range([(b"if-range", value)], STORED, 0.0),
+    "content-range": lambda value: content_range([(b"content-range", b"bytes " + value)], 1),
+    "304": lambda value: same([(b"etag", value)], [(b"etag", value), (b"last-modified", value)]),
+    "update": lambda value: updated_fields(((b"a", b""),), [(b"connection", value), (b"a", value)]),
     "replayable": lambda value: replayable(
         [(b"connection", value), (b"cache-control", b"no-cache=" + value)]
     ),
@@ -136,6 +149,8 @@ HOSTILE = [
     b"a;q=0.",
     b"W/",
     b"/",
+    b"0-",
+    b"(",
 ]
 
 
