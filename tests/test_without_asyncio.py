@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from asynccache import Cache, CacheConfig, ConfigurationError, cached
-from asynccache.http import CacheMiddleware
+from asynccache import Cache, CacheConfig, CachePolicy, ConfigurationError, cached
+from asynccache.http import CacheMiddleware, MarkedApp
 
 
 def run_without_a_loop(work: Coroutine[Any, Any, Any]) -> Any:
@@ -71,6 +71,32 @@ def test_an_application_does_not_start() -> None:
         run_without_a_loop(CacheMiddleware(app, CacheConfig())({"type": "lifespan"}, receive, send))
     assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
     assert "runs on asyncio" in sent[0]["message"]
+
+
+@pytest.mark.parametrize("cached_route", [False, True])
+def test_an_application_that_nobody_starts(cached_route: bool) -> None:
+    """A client of tests that runs no lifespan: routes without a policy answer, others say what is wrong."""
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    async def receive() -> Any:
+        raise AssertionError("nobody asks")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"shop.test")]}
+    policy = CachePolicy(ttl=60)
+    asking = CacheMiddleware(MarkedApp(app, policy) if cached_route else app)(scope, receive, send)
+    if cached_route:
+        with pytest.raises(ConfigurationError, match="runs on asyncio"):
+            run_without_a_loop(asking)
+    else:
+        run_without_a_loop(asking)
+    assert any(message.get("body") for message in sent) is not cached_route
 
 
 def test_the_same_cache_works_on_asyncio_afterwards() -> None:

@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Hashable, Iterable
 from typing import Any
 
+from asynccache._engine.runningloop import running_loop
+
 __all__ = ["Run", "Runs", "settled"]
 
 
@@ -28,6 +30,15 @@ class Run:
         """Whether somebody waits for it who came after it last looked into the store."""
         self.stored: asyncio.Future[None] | None = None
         """Set while the value is on its way to the store."""
+
+    def __enter__(self) -> None:
+        """Note that the value is on its way to the store: a removal of the key can wait for that."""
+        self.stored = running_loop().create_future()
+
+    def __exit__(self, *error: object) -> None:
+        stored, self.stored = self.stored, None
+        if stored is not None and not stored.done():
+            stored.set_result(None)
 
 
 class Runs:

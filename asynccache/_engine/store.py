@@ -243,27 +243,18 @@ class EntryStore:
         if run.voided or lease.token is None:
             return access.refuse(entry, "outdated")
         if access.leasing is None:
-            return await self._under_way(run, access.write(entry))
+            with run:
+                return await access.write(entry)
         if access.too_large(entry):
             return access.refuse(entry, "too_large")
         ttl = store_ttl(entry, self.clock())
-        filling = _maybe(access.leasing.fill(entry.key, access.pack(entry), ttl, lease.token))
-        stored = await self._under_way(run, access.attempt("fill", entry.key, filling, None))
+        with run:
+            filling = _maybe(access.leasing.fill(entry.key, access.pack(entry), ttl, lease.token))
+            stored = await access.attempt("fill", entry.key, filling, None)
         if stored is None:
             return False
         lease.end(filled=stored)
         return access.stored(entry) if stored else access.refuse(entry, "outdated")
-
-    @staticmethod
-    async def _under_way(run: Run, writing: Awaitable[T]) -> T:
-        """Await ``writing`` in such a way that a removal of the key can wait for it."""
-        run.stored = stored = asyncio.get_running_loop().create_future()
-        try:
-            return await writing
-        finally:
-            run.stored = None
-            if not stored.done():
-                stored.set_result(None)
 
     async def add(self, entry: Entry) -> bool:
         """Store ``entry`` only if nothing usable is under its key."""

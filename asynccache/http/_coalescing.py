@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from asynccache._engine.entry import Entry
+from asynccache._engine.runningloop import running_loop
 from asynccache._engine.runs import Run
 from asynccache._engine.store import Lease
 from asynccache.http._bounded import BoundedDict
@@ -60,7 +61,7 @@ class Flight:
 
     async def wait(self, timeout: float) -> Shared | Answer:
         """Wait for the response, at most ``timeout`` seconds; then `Answer.GO`."""
-        waiter: asyncio.Future[Shared | Answer] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Shared | Answer] = running_loop().create_future()
         self.waiters.append(waiter)
         try:
             async with asyncio.timeout(timeout):
