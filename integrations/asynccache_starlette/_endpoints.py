@@ -22,6 +22,7 @@ from asynccache import DEFAULT, Cache, CachePolicy, ConfigurationError
 from asynccache.http import SCOPE_KEY, Exchange, Reply, current_exchange, inherited_policy
 from asynccache.policy import Default, Seconds
 from asynccache_starlette._distinctions import dependency_of, keep_resolved, resolved, with_parameter
+from asynccache_starlette._overrides import overridden
 
 __all__ = [
     "ReplayedResponse",
@@ -160,7 +161,8 @@ def mark(
         rule = policy if own and policy is not None else in_force(exchange, policy)
         if rule is None or not _serves(scope.get("endpoint"), endpoint):
             return await _call(function, asynchronous, args, kwargs)
-        reply = exchange.ready(rule)
+        exchange.part = overridden(scope.get("app"))
+        reply = exchange.ready(rule) if exchange.part is None else None
         if reply is None:
             reply = await exchange.lookup(rule, {**scope.get("path_params", {}), **kwargs}, Request(scope))
         if reply is None:
