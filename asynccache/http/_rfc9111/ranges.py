@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from asynccache.http._rfc9111.fields import Headers, field_values, http_date
 from asynccache.http._rfc9111.stored import Part, StoredResponse
-from asynccache.http._rfc9111.validation import entity_tag, modified_before, updated_fields
+from asynccache.http._rfc9111.validation import entity_tag, make_etag, modified_before, updated_fields
 
 __all__ = ["Content", "combined", "content_range", "holds_if_range", "missing_range", "requested", "select"]
 
@@ -117,10 +117,7 @@ def _extent(stored: StoredResponse) -> tuple[int, int]:
 
 def _several(stored: StoredResponse, spans: list[Span], start: int, complete: int) -> Content:
     """Return a multipart/byteranges (RFC 9110 section 14.6)."""
-    # Another one in each process, so that nobody can write a body of which it is part.
-    boundary = b"%016x" % (hash((stored.body, *spans)) & (2**64 - 1))
-    while boundary in stored.body:
-        boundary += b"x"
+    boundary = make_etag(stored.body)[1:-1]  # a digest: nobody can write a body that contains its own
     kinds = field_values(stored.headers, b"content-type")
     kind = b"content-type: %b\r\n" % kinds[0] if kinds else b""
     parts = [
