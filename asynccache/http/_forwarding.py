@@ -9,21 +9,22 @@ from asynccache import events
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.entry import Entry
 from asynccache.defaults import current
-from asynccache.http import cache_status
+from asynccache.http import rules
 from asynccache.http._claim import Claim
 from asynccache.http._coalescing import Answer, Shared
 from asynccache.http._exchange import SCOPE_KEY, Exchange
+from asynccache.http._keeping import freshened, kept_for, not_kept, received
+from asynccache.http._outgoing import Outgoing
 from asynccache.http._recorder import Recording, listed
-from asynccache.http._replies import Reply
+from asynccache.http._responses import Found
 from asynccache.http._rfc9111 import ranges
-from asynccache.http._rfc9111.directives import told
 from asynccache.http._rfc9111.fields import Headers, field_values
 from asynccache.http._rfc9111.invalidation import invalidates
-from asynccache.http._rfc9111.selection import vary_names
+from asynccache.http._rfc9111.selection import content_language, vary_names
 from asynccache.http._rfc9111.stored import StoredResponse
-from asynccache.http._rfc9111.storing import content_length, unstorable, useless
+from asynccache.http._rfc9111.storing import content_length
 from asynccache.http._rfc9111.validation import same
-from asynccache.http._shared_replies import freshened, kept_for, received, response_tags
+from asynccache.http._shared_replies import response_tags
 from asynccache.policy import CachePolicy
 
 if TYPE_CHECKING:
@@ -52,18 +53,16 @@ class Forwarding:
     Args:
         passage: The request.
         claim: The right to store the response; None: it is passed on and no more.
+        before: Of a POST, what tells whether its URL was invalidated while it ran.
     """
 
-    def __init__(self, passage: Passage, claim: Claim | None) -> None:
+    def __init__(self, passage: Passage, claim: Claim | None, before: Claim | None = None) -> None:
         self._passage = passage
         self._claim = claim
+        self._before = before
         self._middleware = passage.middleware
         self._recording = Recording(passage.middleware.http.max_body_bytes)
-        self._head: Any = None
-        """The start message, held back until the first part of a body of known length: then more is known."""
-        self._silent = False
-        """The client has its answer already; what else comes from the application is thrown away."""
-        self._client_gone = False
+        self._client = Outgoing(passage)
         self._asked_ourselves = False
         self._request_time = 0.0
         self._started = 0.0
@@ -92,16 +91,18 @@ class Forwarding:
         else:
             await self._broken_off(Answer.LEAD)
         finally:
+            if self._before is not None:
+                await self._before.abandon(Answer.RETRY)
             current.reset(token)
             exchange.scope = exchange.pristine  # the other refers to the exchange: a cycle
 
     async def _rescued(self, error: Exception) -> bool:
         """Serve something stale in place of an exception, if that is possible and permitted."""
         passage = self._passage
-        if self._client_gone:
+        if self._client.failed:
             await self._broken_off(Answer.LEAD)
             return False
-        fallback = None if self._recording.started or self._silent else passage.fallback()
+        fallback = None if self._recording.started or self._client.closed else passage.fallback()
         await self._given_up("error")
         if fallback is None:
             return False
@@ -123,35 +124,35 @@ class Forwarding:
 
     async def _send(self, message: Any) -> None:
         kind = message["type"]
-        if self._silent:
+        if self._client.closed:
             return
         if kind == "http.response.start":
             await self._start(listed(message))
         elif self._claim is None or self._claim.ended or self._passage.method == "HEAD":
-            await self._out(message)
+            await self._client.send(message)
         elif kind == "http.response.body":
             await self._body(message)
         else:
             if kind in _UNRECORDABLE:
                 await self._given_up(kind.removeprefix("http.response."))
-            await self._flush()
-            await self._out(message)
+            await self._client.flush()
+            await self._client.send(message)
 
     async def _start(self, message: Any) -> None:
         passage, status = self._passage, message["status"]
         headers: Headers = message.get("headers", ())
         if invalidates(passage.method, status):
-            await self._middleware.invalidate(passage.asked, passage.scope, headers)
+            await self._changed(status, headers)
         if status in _FAILURES and (fallback := passage.fallback()) is not None:
             await self._given_up("status")
             await self._stand_in(*fallback, status=status)
             return
         if self._claim is None or self._claim.ended:
-            await self._out(self._marked(message))
+            await self._client.head(message)
             return
         if passage.method == "HEAD":
             await self._about(self._claim, status, headers)
-            await self._out(self._marked(message))
+            await self._client.head(message)
             return
         if self._asked_ourselves and status in (NOT_MODIFIED, RANGE_NOT_SATISFIABLE):
             await self._validated(self._claim, status, headers)
@@ -159,45 +160,40 @@ class Forwarding:
         reason = self._recording.begin(message) or self._refusal(status, self._recording.headers)
         if reason is not None:
             await self._given_up(reason)
-            await self._out(self._marked(message))
+            await self._client.head(message)
             return
-        self._head = message
+        self._client.hold(message)
         completing = self._asked_ourselves and status == PARTIAL_CONTENT
         if not self._recording.framed and not completing:
             await (
-                self._flush()
+                self._client.flush()
             )  # the head of a stream goes out at once: somebody may be waiting for just that
 
+    async def _changed(self, status: int, headers: Headers) -> None:
+        """Remove what an unsafe request has made worthless; go on with a response that replaces it."""
+        passage, before = self._passage, self._before
+        outdated = before is None or before.run.voided
+        await self._middleware.invalidate(passage.asked, passage.scope, headers)
+        itself = rules.represents_itself(passage.asked, passage.scope, headers)
+        if not outdated and status == OK and itself:
+            self._claim = Claim(self._middleware, passage.wanted, passage.tags, Found(passage.wanted.url))
+            await self._claim.take_free_lease()
+            await self._claim.read_stamps()
+
     def _refusal(self, status: int, headers: Headers) -> str | None:
-        """Return why the response must not be stored, or is not worth it."""
-        passage, switches = self._passage, self._middleware.switches
-        said, targeted = told(headers, switches.targeted)
-        reason = unstorable(
+        passage = self._passage
+        return not_kept(
             status,
             headers,
-            said,
+            asked=passage.asked,
+            scheme=passage.scope.get("scheme", "http"),
+            wishes=passage.wishes,
             credentials=passage.credentials,
-            targeted=targeted,
-            switches=switches,
+            post=passage.method == "POST",
+            request_time=self._request_time,
+            response_time=self._middleware.responses.store.clock(),
+            switches=self._middleware.switches,
         )
-        if reason is not None:
-            return reason
-        if passage.wishes.no_store:
-            return "request"
-        names = [name.decode("latin-1") for name in vary_names(headers) or ()]
-        override = passage.asked.unkeyed(passage.scope.get("scheme", "http"), names)
-        if override is not None:
-            return override
-        now = self._middleware.responses.store.clock()
-        response = received(
-            status, headers, b"", request_time=self._request_time, response_time=now, switches=switches
-        )
-        validator = bool(response.etag) or response.last_modified is not None
-        if response.terms is not None and useless(
-            response.terms, response.initial_age, validator=validator, switches=switches
-        ):
-            return "stale"
-        return None
 
     async def _body(self, message: Any) -> None:
         claim = self._claim
@@ -209,8 +205,8 @@ class Forwarding:
             return
         if self._asked_ourselves and self._recording.status == PARTIAL_CONTENT:
             return  # it is part of the answer, and goes out with the rest
-        await self._flush()
-        await self._out(message)
+        await self._client.flush()
+        await self._client.send(message)
 
     async def _complete(self, claim: Claim, message: Any) -> None:
         """Store the response, so that the next request finds it before the last byte of this one has left."""
@@ -227,8 +223,8 @@ class Forwarding:
         partial = response.status == PARTIAL_CONTENT
         if partial and (response.part is None or not self._worth_keeping(response)):
             await self._given_up("partial")
-            await self._flush()
-            await self._out(message)
+            await self._client.flush()
+            await self._client.send(message)
             return
         if partial and passage.usable is not None:
             response = ranges.combined(passage.usable[1], response)
@@ -236,15 +232,14 @@ class Forwarding:
         if self._asked_ourselves and partial:
             await self._from_stored(entry, response, status=PARTIAL_CONTENT, stored=stored)
             return
-        head, self._head = self._head, None
-        if head is not None:
-            if passage.asked.conditional and self._asked_ourselves:
-                reply = passage.replay(entry, response, self._member(stored=stored, status=recording.status))
-                if reply is not None and reply.status == NOT_MODIFIED:
-                    await self._reply(reply)
-                    return
-            await self._out(self._marked(head, stored=stored))
-        await self._out(message)
+        if self._client.holding and passage.asked.conditional and self._asked_ourselves:
+            member = self._client.member(stored=stored, status=recording.status)
+            reply = passage.replay(entry, response, member)
+            if reply is not None and reply.status == NOT_MODIFIED:
+                await self._client.reply(reply)
+                return
+        await self._client.flush(stored=stored)
+        await self._client.send(message)
 
     def _worth_keeping(self, part: StoredResponse) -> bool:
         """Return whether a part may replace what is stored: not if that is whole and as good."""
@@ -268,7 +263,13 @@ class Forwarding:
             responses.learn(passage.wanted, tags)
         elif claim.stamps is not None:
             stored = await responses.fill(
-                claim.found, passage.wanted, entry, names=names, run=claim.run, lease=claim.lease
+                claim.found,
+                passage.wanted,
+                entry,
+                names=names,
+                run=claim.run,
+                lease=claim.lease,
+                language=content_language(response.headers),
             )
         terms = response.terms
         for_others = response.part is None and terms is not None and response.initial_age < terms.lifetime
@@ -283,7 +284,7 @@ class Forwarding:
     async def _validated(self, claim: Claim, status: int, headers: Headers) -> None:
         """Take the answer to our own question: what is stored still holds, or it does not fit."""
         passage = self._passage
-        self._silent = True
+        self._client.closed = True
         if passage.usable is None or status != NOT_MODIFIED or not same(passage.usable[1].headers, headers):
             self.unanswered = True
             await self._broken_off(Answer.RETRY)
@@ -326,53 +327,20 @@ class Forwarding:
         self, entry: Entry, response: StoredResponse, *, status: int, stored: bool
     ) -> None:
         """Answer with what is stored now that the application has confirmed or completed it."""
-        self._silent = True
-        reply = self._passage.replay(entry, response, self._member(stored=stored, status=status))
+        self._client.closed = True
+        reply = self._passage.replay(entry, response, self._client.member(stored=stored, status=status))
         if reply is None:
             self.unanswered = True
         else:
-            await self._reply(reply)
+            await self._client.reply(reply)
 
     async def _stand_in(self, entry: Entry, response: StoredResponse, *, status: int | None) -> None:
         """Serve what is stale in place of an error."""
-        self._silent = True
+        self._client.closed = True
         self._middleware.responses.store.tally.stale_hits += 1
         self._passage.detail = "stale-if-error"
-        reply = self._passage.replay(entry, response, self._member(stored=False, status=status))
+        reply = self._passage.replay(entry, response, self._client.member(stored=False, status=status))
         if reply is None:
             self.unanswered = True
         else:
-            await self._reply(reply)
-
-    # -- to the client ------------------------------------------------------------------------------
-
-    def _member(self, *, stored: bool, status: int | None = None) -> bytes | None:
-        passage = self._passage
-        if not self._middleware.http.cache_status or passage.forward is None:
-            return None
-        return cache_status.forward(passage.forward, status=status, stored=stored, detail=passage.detail)
-
-    def _marked(self, message: Any, *, stored: bool = False) -> Any:
-        """Return the head of a response with what the cache has to say about it."""
-        member = self._member(stored=stored)
-        if member is None:
-            return message
-        headers = list(message.get("headers", ()))
-        cache_status.append(headers, member)
-        return {**message, "headers": headers}
-
-    async def _flush(self) -> None:
-        head, self._head = self._head, None
-        if head is not None:
-            await self._out(self._marked(head))
-
-    async def _reply(self, reply: Reply) -> None:
-        for message in reply.messages():
-            await self._out(message)
-
-    async def _out(self, message: Any) -> None:
-        try:
-            await self._passage.send(message)
-        except Exception:
-            self._client_gone = True
-            raise
+            await self._client.reply(reply)

@@ -22,6 +22,7 @@ from asynccache.http._bounded import BoundedDict
 from asynccache.http._coalescing import Flights
 from asynccache.http._exchange import SCOPE_KEY, Exchange, Send
 from asynccache.http._fronts import Fronts
+from asynccache.http._keeping import switches_of
 from asynccache.http._marking import ASGIApp, serve
 from asynccache.http._passage import Passage
 from asynccache.http._paths import Rule, Rules
@@ -30,7 +31,6 @@ from asynccache.http._responses import ResponseCache, Wanted
 from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.switches import Switches
-from asynccache.http._shared_replies import switches_of
 from asynccache.policy import CachePolicy, seconds
 
 __all__ = ["SCOPE_KEY", "ASGIApp", "CacheMiddleware"]

@@ -87,7 +87,13 @@ class Passage:
 
     async def _untouched(self, forward: Literal["method", "bypass"], reason: str | None) -> None:
         self.forward, self.detail = forward, reason
-        await Forwarding(self, None).run(self.headers)
+        middleware = self.middleware
+        before = None
+        if self.method == "POST" and self.asked.url and middleware.responses.store.local is not None:
+            # Its response may be stored for GET. In other stores this would cost every POST a round trip.
+            self.wanted, self.tags = middleware.responses.named(self.wanted, (), self.asked, self.scope)
+            before = Claim(middleware, self.wanted, self.tags, Found(self.wanted.url))
+        await Forwarding(self, None, before).run(self.headers)
 
     async def _through(self) -> None:
         middleware = self.middleware
@@ -153,6 +159,8 @@ class Passage:
         responses = self.middleware.responses
         self.tags = responses.expected(self.wanted, self.tags)
         found = await responses.find(self.wanted, self.tags)
+        if found.vary is not None and found.entry is None:
+            found = await responses.find_language(found, self.wanted, self.tags)
         reply = self._judged(found)
         if reply is None and self.wishes.only_if_cached and not self.refreshing:
             self.note_miss(found.key)

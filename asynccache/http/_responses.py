@@ -22,7 +22,12 @@ from asynccache.cache import Cache
 from asynccache.http import rules
 from asynccache.http._bounded import BoundedDict
 from asynccache.http._rfc9111.fields import Headers
-from asynccache.http._rfc9111.selection import MAX_VARIANTS, variant_digest
+from asynccache.http._rfc9111.selection import (
+    ACCEPT_LANGUAGE,
+    MAX_VARIANTS,
+    preferred_language,
+    variant_digest,
+)
 from asynccache.http._rfc9111.stored import Stored, StoredResponse, VaryIndex
 
 __all__ = ["Found", "ResponseCache", "Wanted"]
@@ -68,6 +73,8 @@ class ResponseCache:
         self._learned: BoundedDict[str, tuple[bytes, ...]] = BoundedDict(_REMEMBERED_URLS)
         self._tags: BoundedDict[tuple[str, tuple[str, ...]], tuple[str, ...]] = BoundedDict(_REMEMBERED_TAGS)
         self._variants: BoundedDict[tuple[str, tuple[str, ...]], set[str]] = BoundedDict(_REMEMBERED_URLS)
+        self._languages: BoundedDict[str, str] = BoundedDict(_REMEMBERED_URLS)
+        """Keys of variants by their language and all that selects them but Accept-Language."""
 
     def url_key(self, url: str) -> str:
         """Return the full key of a URL named by `asynccache.http.rules.url_key`."""
@@ -132,6 +139,20 @@ class ResponseCache:
             return found
         return self._at_variant(found, await store.find(found.key, tags))
 
+    async def find_language(self, found: Found, wanted: Wanted, tags: Sequence[str]) -> Found:
+        """Return the variant in the language a request prefers to all others, where it has none of its own.
+
+        That an application has a representation in just that language is known from what this process has
+        stored (Content-Language).
+        """
+        language = preferred_language(wanted.headers) if self._languages else None
+        if language is None or found.vary is None or ACCEPT_LANGUAGE not in found.vary.names:
+            return found
+        key = self._languages.get(_in_language(wanted, found.vary, language))
+        if key is None:
+            return found
+        return self._at_variant(found, await self.store.find(key, tags))
+
     async def find_early(self, wanted: Wanted, asked: rules.Asked, scope: rules.Scope) -> Found:
         """Do the same before routing, when the policy's tags cannot be filled in."""
         if self.store.local is not None:
@@ -170,6 +191,7 @@ class ResponseCache:
         names: tuple[bytes, ...],
         run: Run,
         lease: Lease,
+        language: bytes | None = None,
     ) -> bool:
         """Store a response that was produced because of ``found``; False if it is outdated or refused.
 
@@ -180,6 +202,7 @@ class ResponseCache:
             names: The request fields by which the response varies.
             run: What an invalidation in this process voids.
             lease: What one in another process voids, taken on ``found.key`` before the response was produced.
+            language: The language it is in, if others may have it for that (see `find_language`).
         """
         if found.vary is None:
             if not names and not wanted.extra:
@@ -194,22 +217,33 @@ class ResponseCache:
             key = variant_key(wanted, index)
             lease = await self.store.acquire(key)
             try:
-                return await self._fill_variant(wanted, key, entry, run, lease)
+                return await self._fill_variant(wanted, index, entry, run, lease, language=language)
             finally:
                 await self.store.release(key, lease)
         if set(names) <= set(found.vary.names):
-            return await self._fill_variant(wanted, found.key, entry, run, lease)
+            return await self._fill_variant(wanted, found.vary, entry, run, lease, language=language)
         # It varies by more than was known. Without the index the next request starts over, with all the
         # names.
         self._learned[wanted.url] = tuple(sorted({*names, *found.vary.names}))
         await self.store.remove((wanted.url,))
         return False
 
-    async def _fill_variant(self, wanted: Wanted, key: str, entry: Entry, run: Run, lease: Lease) -> bool:
-        if not self._has_room(wanted, key):
+    async def _fill_variant(
+        self,
+        wanted: Wanted,
+        index: VaryIndex,
+        entry: Entry,
+        run: Run,
+        lease: Lease,
+        *,
+        language: bytes | None,
+    ) -> bool:
+        entry.key = variant_key(wanted, index)
+        if not self._has_room(wanted, entry.key) or not await self.store.fill(entry, run, lease):
             return False
-        entry.key = key
-        return await self.store.fill(entry, run, lease)
+        if language is not None and ACCEPT_LANGUAGE in index.names:
+            self._languages[_in_language(wanted, index, language)] = entry.key
+        return True
 
     def _has_room(self, wanted: Wanted, key: str) -> bool:
         """Count the variants of a URL (of one user): somebody may be trying out header values."""
@@ -252,6 +286,12 @@ class ResponseCache:
 def variant_key(wanted: Wanted, index: VaryIndex) -> str:
     """Return the full key of the variant that answers a request."""
     return f"{wanted.url}|{index.generation}|{variant_digest(index.names, wanted.headers, wanted.extra)}"
+
+
+def _in_language(wanted: Wanted, index: VaryIndex, language: bytes) -> str:
+    """Return what a variant is apart from the languages that were asked for, and the one that it is in."""
+    others = [field for field in wanted.headers if field[0] != ACCEPT_LANGUAGE]
+    return variant_key(wanted._replace(headers=[*others, (ACCEPT_LANGUAGE, language)]), index)
 
 
 def _path_tag(url: str) -> str:

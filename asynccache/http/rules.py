@@ -283,6 +283,14 @@ def target_urls(asked: Asked, scope: Scope, headers: Headers) -> list[str]:
     return [name for name in dict.fromkeys(names) if name]
 
 
+def represents_itself(asked: Asked, scope: Scope, headers: Headers) -> bool:
+    """Return whether a response says that it is what its own URL stands for (RFC 9110 section 9.3.3)."""
+    locations = [field for field in headers if field[0].lower() == b"content-location"]
+    path, query = _raw_path(scope), scope.get("query_string", b"")
+    host = asked.host.encode("ascii")
+    return (path, query) in same_origin_targets(locations, scope.get("scheme", "http"), host, path, query)
+
+
 def forbids_storing(headers: Headers) -> bool:
     """Return whether the client asks not to store the response (RFC 9111 section 5.2.1.5)."""
     return cache_control(headers).has("no-store")

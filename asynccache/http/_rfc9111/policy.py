@@ -49,11 +49,11 @@ def decide(terms: Terms, age: float, wishes: Wishes) -> Decision:
         age: Its ``current_age`` in seconds.
         wishes: What the request asks for.
     """
+    left = terms.lifetime - age
     if wishes.no_cache or (wishes.max_age is not None and age > wishes.max_age):
-        return _REQUEST
+        return _REQUEST if left > 0 else _STALE  # "request" is said of what is fresh (RFC 9211 section 2.2)
     if terms.always:
         return _STALE
-    left = terms.lifetime - age
     if left > 0:
         return _REQUEST if wishes.min_fresh is not None and left < wishes.min_fresh else _SERVE
     if terms.strict or not _accepts_stale(wishes, -left):

@@ -10,7 +10,17 @@ from typing import Final
 
 from asynccache.http._rfc9111.fields import Headers, field_values, is_token, list_members
 
-__all__ = ["MAX_VARIANTS", "normalise", "variant_digest", "vary_names"]
+__all__ = [
+    "ACCEPT_LANGUAGE",
+    "MAX_VARIANTS",
+    "content_language",
+    "normalise",
+    "preferred_language",
+    "variant_digest",
+    "vary_names",
+]
+
+ACCEPT_LANGUAGE: Final = b"accept-language"
 
 MAX_VARIANTS: Final = 32
 """Variants kept of one URI. Clients choose the values that select them, so their number needs a limit."""
@@ -38,6 +48,10 @@ _REMEMBERED: Final = 256
 _CODING: Final = re.compile(
     rb"(?P<coding>[!#$%&'*+\-.^_`|~0-9a-z]+)"
     rb"(?:[ \t]*;[ \t]*q=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
+)
+_LANGUAGE: Final = re.compile(
+    rb"(?P<language>\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)"
+    rb"(?:[ \t]*;[ \t]*[qQ]=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
 )
 
 
@@ -100,6 +114,35 @@ def _codings(members: list[bytes]) -> list[bytes]:
             weight = weight.rstrip(b"0").rstrip(b".")
         codings.add(match["coding"] if weight == b"1" else match["coding"] + b";q=" + weight)
     return sorted(codings)
+
+
+def preferred_language(headers: Headers) -> bytes | None:
+    """Return the one language a request would rather have than any other (RFC 9110 section 12.5.4).
+
+    None if there is none, or if several have the greatest weight: their order says something to some
+    applications and nothing to others.
+
+    Args:
+        headers: The request's fields.
+    """
+    best: bytes | None = None
+    most = 0.0
+    for member in list_members(headers, ACCEPT_LANGUAGE):
+        found = _LANGUAGE.fullmatch(member)
+        if found is None:
+            return None
+        weight = float(found["weight"] or b"1")
+        if weight > most:
+            best, most = found["language"].lower(), weight
+        elif weight == most:
+            best = None
+    return None if best == b"*" else best
+
+
+def content_language(headers: Headers) -> bytes | None:
+    """Return the one language a response is in, lower-case; None if it does not name exactly one."""
+    members = list_members(headers, b"content-language")
+    return members[0].lower() if len(members) == 1 else None
 
 
 def variant_digest(names: Sequence[bytes], request_headers: Headers, extra: Sequence[str] = ()) -> str:

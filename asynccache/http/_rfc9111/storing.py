@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable
 from http import HTTPStatus
 from typing import Final, Literal
@@ -37,6 +38,7 @@ _STREAMS: Final = frozenset({b"text/event-stream", b"multipart/x-mixed-replace"}
 _COOKIES: Final = frozenset({b"set-cookie", b"set-cookie2"})
 _FRAMING: Final = frozenset({b"content-type", b"trailer", b"transfer-encoding"})
 _LENGTH_DIGITS: Final = 18
+_LINE_ENDS: Final = re.compile(rb"[\r\n\0]")
 
 _NOT_REPLAYED: Final = _COOKIES | {
     # RFC 9110 section 7.6.1 and RFC 9111 section 3.1: about one connection or one proxy only.
@@ -60,7 +62,7 @@ def refusal(status: int, headers: Headers, *, statuses: Container[int]) -> str |
     """Return why a marked route's response is not stored, None if it may be (RFC 9111 sections 3, 5.2.2).
 
     The reason is a token for Cache-Status and events: ``set-cookie``, ``private``, ``no-store``,
-    ``vary-any``, ``partial``, ``status``, ``stream``, ``trailers``, ``hop-by-hop`` or
+    ``vary-any``, ``partial``, ``status``, ``malformed``, ``stream``, ``trailers``, ``hop-by-hop`` or
     ``content-encoding``. What no route may override comes first.
 
     Args:
@@ -72,6 +74,7 @@ def refusal(status: int, headers: Headers, *, statuses: Container[int]) -> str |
     return (
         _refused_sharing(headers, names)
         or _refused_status(status, names, statuses)
+        or _malformed(headers)
         or _refused_framing(headers, names)
     )
 
@@ -92,6 +95,15 @@ def _refused_status(status: int, names: set[bytes], statuses: Container[int]) ->
     if status == PARTIAL_CONTENT or b"content-range" in names:
         return "partial"
     return None if status in statuses else "status"
+
+
+def _malformed(headers: Headers) -> str | None:
+    """Return the reason if a field holds what would end it on the wire (RFC 9110 section 5.5).
+
+    Not every server refuses to write that: one response could be two, and from here it would be so for all.
+    """
+    written = b"".join([part for field in headers for part in field])
+    return "malformed" if _LINE_ENDS.search(written) else None
 
 
 def _unframed(headers: Headers) -> str | None:
@@ -180,6 +192,7 @@ def unstorable(
         _kept_out(status, told, private=switches.private)
         or _personal(headers, told, credentials, switches)
         or _unmarked(status, headers, told, targeted=targeted, switches=switches)
+        or _malformed(headers)
         or _unframed(headers)
     )
 
