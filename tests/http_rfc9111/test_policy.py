@@ -59,8 +59,10 @@ def test_fresh_responses_are_served(response: bytes, age: float, use: Use) -> No
     [
         (b"no-cache", 0, VALIDATE, "request"),
         (b"no-cache, max-stale", 0, VALIDATE, "request"),
+        (b"no-cache", 60, VALIDATE, "stale"),  # "request" is said of what is fresh (RFC 9211 section 2.2)
         (b"max-age=5", 5, SERVE, None),
         (b"max-age=5", 6, VALIDATE, "request"),
+        (b"max-age=5", 60, VALIDATE, "stale"),
         (b"max-age=0", 0, SERVE, None),
         (b"max-age=0", 0.001, VALIDATE, "request"),
         (b"max-age=5, max-stale", 6, VALIDATE, "request"),
