@@ -41,6 +41,23 @@ class Wire:
         """Read what must come next."""
         assert await asyncio.wait_for(self._reader.readexactly(len(expected)), _NO_HANG) == expected
 
+    async def take(self, count: int) -> bytes:
+        """Return the next ``count`` bytes; fewer if the other end closes the connection, however it does."""
+        try:
+            return await asyncio.wait_for(self._reader.readexactly(count), _NO_HANG)
+        except asyncio.IncompleteReadError as error:
+            return error.partial
+        except ConnectionError:
+            return b""
+
+    async def line(self) -> bytes:
+        """Return the next line without its end; b"" if the other end closes the connection before."""
+        try:
+            line = await asyncio.wait_for(self._reader.readuntil(b"\r\n"), _NO_HANG)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+        return line.removesuffix(b"\r\n")
+
     async def rest(self) -> bytes:
         """Return all that comes until the other end closes the connection, however it does."""
         parts: list[bytes] = []
@@ -80,6 +97,7 @@ class ScriptedOrigin:
         self._tls = tls
         self._plays = plays
         self._wires: list[Wire] = []
+        self._playing: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server
         self.heads: list[bytes] = []
         self.port = 0
@@ -90,12 +108,15 @@ class ScriptedOrigin:
         return len(self._wires)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.die()
+        for task in self._playing:
+            task.cancel()
+        await asyncio.gather(*self._playing, return_exceptions=True)
 
     async def die(self) -> None:
         """Reset all connections and accept none any more."""
@@ -103,6 +124,11 @@ class ScriptedOrigin:
         for wire in self._wires:
             wire.reset()
         await self._server.wait_closed()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._accept(reader, writer))
+        self._playing.add(task)
+        task.add_done_callback(self._playing.discard)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         wire = _Remembering(reader, writer, self.heads)
