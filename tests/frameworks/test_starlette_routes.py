@@ -329,8 +329,9 @@ async def test_a_request_knows_its_own_endpoint() -> None:
     assert seen == [Page]
 
 
-async def test_an_answer_of_an_exception_handler_is_the_endpoints_answer() -> None:
-    """What the application makes of an exception below 500 replaces nothing stale: it is meant."""
+@pytest.mark.parametrize(("status", "text"), [(410, "gone"), (503, "x")])
+async def test_an_answer_of_an_exception_handler_is_the_endpoints_answer(status: int, text: str) -> None:
+    """What the application makes of an exception is meant below 500; else a stale response is better."""
 
     class Gone(Exception):  # noqa: N818  (not an error)
         """The page is no more."""
@@ -343,7 +344,7 @@ async def test_an_answer_of_an_exception_handler_is_the_endpoints_answer() -> No
         return PlainTextResponse("x")
 
     def answer(request: Request, error: Exception) -> Response:
-        return PlainTextResponse("gone", status_code=410)
+        return PlainTextResponse("gone", status_code=status)
 
     config = configured()
     app = Starlette(
@@ -355,7 +356,7 @@ async def test_an_answer_of_an_exception_handler_is_the_endpoints_answer() -> No
         assert (await client.get("/")).text == "x"
         gone = True
         config.clock.advance(61)  # type: ignore[attr-defined]
-        assert (await client.get("/")).status == 410
+        assert (await client.get("/")).text == text
 
 
 @pytest.mark.parametrize("endpoint", [Described, Counted().home])
