@@ -329,7 +329,7 @@ async def test_a_request_knows_its_own_endpoint() -> None:
     assert seen == [Page]
 
 
-@pytest.mark.parametrize(("status", "text"), [(410, "gone"), (503, "x")])
+@pytest.mark.parametrize("status, text", [(410, "gone"), (503, "x")])
 async def test_an_answer_of_an_exception_handler_is_the_endpoints_answer(status: int, text: str) -> None:
     """What the application makes of an exception is meant below 500; else a stale response is better."""
 
