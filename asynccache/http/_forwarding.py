@@ -163,8 +163,7 @@ class Forwarding:
             await self._client.head(message)
             return
         self._client.hold(message)
-        completing = self._asked_ourselves and status == PARTIAL_CONTENT
-        if not self._recording.framed and not completing:
+        if not (self._recording.framed or self._completing):
             await (
                 self._client.flush()
             )  # the head of a stream goes out at once: somebody may be waiting for just that
@@ -203,7 +202,9 @@ class Forwarding:
         elif self._recording.complete and claim is not None:
             await self._complete(claim, message)
             return
-        if self._asked_ourselves and self._recording.status == PARTIAL_CONTENT:
+        if self._completing:
+            if reason is not None:
+                self._no_answer()
             return  # it is part of the answer, and goes out with the rest
         await self._client.flush()
         await self._client.send(message)
@@ -220,16 +221,19 @@ class Forwarding:
             response_time=now,
             switches=self._middleware.switches,
         )
-        partial = response.status == PARTIAL_CONTENT
-        if partial and (response.part is None or not self._worth_keeping(response)):
-            await self._given_up("partial")
-            await self._client.flush()
-            await self._client.send(message)
-            return
-        if partial and passage.usable is not None:
-            response = ranges.combined(passage.usable[1], response)
+        if response.status == PARTIAL_CONTENT:
+            joined = self._joined(response)
+            if joined is None:
+                await self._given_up("partial")
+                if self._completing:
+                    self._no_answer()
+                    return
+                await self._client.flush()
+                await self._client.send(message)
+                return
+            response = joined
         entry, stored = await self._store(claim, response, recording.headers)
-        if self._asked_ourselves and partial:
+        if self._completing:
             await self._from_stored(entry, response, status=PARTIAL_CONTENT, stored=stored)
             return
         if self._client.holding and passage.asked.conditional and self._asked_ourselves:
@@ -241,10 +245,26 @@ class Forwarding:
         await self._client.flush(stored=stored)
         await self._client.send(message)
 
-    def _worth_keeping(self, part: StoredResponse) -> bool:
-        """Return whether a part may replace what is stored: not if that is whole and as good."""
-        usable = self._passage.usable
-        return usable is None or usable[1].part is not None or not same(usable[1].headers, part.headers)
+    @property
+    def _completing(self) -> bool:
+        """What comes is the rest of a stored part."""
+        return self._asked_ourselves and self._recording.status == PARTIAL_CONTENT
+
+    def _no_answer(self) -> None:
+        """What came is no answer to the client: it has to be asked for once more."""
+        self._client.closed = self.unanswered = True
+
+    def _joined(self, part: StoredResponse) -> StoredResponse | None:
+        """Return what to store of a 206 together with what was stored; None: nothing."""
+        if part.part is None:
+            return None
+        old = None if self._passage.usable is None else self._passage.usable[1]
+        fits = old is not None and ranges.fits(old, part)
+        if old is not None and old.part is None and (fits or same(old.headers, part.headers)):
+            return None  # all of it is there already
+        if not fits and any(name == b"if-range" for name, _ in self._passage.headers):
+            return None  # without the fields that the client is known to have (RFC 9110 section 15.3.7)
+        return ranges.combined(old, part)
 
     # -- what is stored -----------------------------------------------------------------------------
 
@@ -284,14 +304,27 @@ class Forwarding:
     async def _validated(self, claim: Claim, status: int, headers: Headers) -> None:
         """Take the answer to our own question: what is stored still holds, or it does not fit."""
         passage = self._passage
-        self._client.closed = True
         if passage.usable is None or status != NOT_MODIFIED or not same(passage.usable[1].headers, headers):
-            self.unanswered = True
+            self._no_answer()
             await self._broken_off(Answer.RETRY)
             return
         response = self._freshened(passage.usable[1], headers)
-        entry, stored = await self._store(claim, response, headers)
+        entry, stored = await self._store_if_allowed(claim, response, headers)
         await self._from_stored(entry, response, status=NOT_MODIFIED, stored=stored)
+
+    async def _store_if_allowed(
+        self, claim: Claim, response: StoredResponse, headers: Headers
+    ) -> tuple[Entry, bool]:
+        """Store what has been confirmed, unless the confirmation takes back that it may be stored."""
+        responses = self._middleware.responses
+        reason = self._refusal(response.status, (*response.headers, *_of(b"set-cookie", headers)))
+        if reason is None:
+            return await self._store(claim, response, headers)
+        await self._given_up(reason)
+        await responses.remove([claim.found.key])
+        return responses.response_entry(
+            response, kept_for(response, self._middleware.switches), (), 0.0
+        ), False
 
     async def _about(self, claim: Claim, status: int, headers: Headers) -> None:
         """Learn from the answer to a HEAD what has become of the stored response (RFC 9111 section 4.3.5)."""
@@ -309,7 +342,7 @@ class Forwarding:
             and stored.part is None
         )
         if unchanged:
-            await self._store(claim, self._freshened(stored, headers), headers)
+            await self._store_if_allowed(claim, self._freshened(stored, headers), headers)
         else:
             await self._broken_off(Answer.RETRY)
             await self._middleware.responses.remove([claim.found.key])
@@ -327,20 +360,22 @@ class Forwarding:
         self, entry: Entry, response: StoredResponse, *, status: int, stored: bool
     ) -> None:
         """Answer with what is stored now that the application has confirmed or completed it."""
-        self._client.closed = True
         reply = self._passage.replay(entry, response, self._client.member(stored=stored, status=status))
         if reply is None:
-            self.unanswered = True
+            self._no_answer()
         else:
             await self._client.reply(reply)
 
     async def _stand_in(self, entry: Entry, response: StoredResponse, *, status: int | None) -> None:
         """Serve what is stale in place of an error."""
-        self._client.closed = True
         self._middleware.responses.store.tally.stale_hits += 1
         self._passage.detail = "stale-if-error"
         reply = self._passage.replay(entry, response, self._client.member(stored=False, status=status))
         if reply is None:
-            self.unanswered = True
+            self._no_answer()
         else:
             await self._client.reply(reply)
+
+
+def _of(name: bytes, headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for value in field_values(headers, name)]

@@ -36,7 +36,8 @@ def switches_of(http: HTTPConfig) -> Switches:
         honour_client_directives=bool(http.honour_client_directives),
         private=http.private,
         keep_stale=seconds(http.keep_stale, "keep_stale", zero=True),
-        targeted=tuple(http.targeted),
+        # They speak to shared caches.
+        targeted=() if http.private else tuple(http.targeted),
     )
 
 
@@ -109,7 +110,6 @@ def freshened(
     return msgspec.structs.replace(
         made,
         headers=storable_fields(headers, said, private=switches.private),
-        etag=stored.etag,
         part=stored.part,
     )
 

@@ -126,7 +126,7 @@ class Passage:
         await forwarding.run(self._question())
         if forwarding.unanswered:
             # What came does not go with what is stored: ask once more, without any of that.
-            self.usable = None
+            self.usable = self.detail = None
             await Forwarding(self, None).run(self.headers)
 
     def _goes_alone(self) -> bool:
@@ -194,7 +194,7 @@ class Passage:
         self.forward = "stale" if self.refreshing else decision.forward
         if self.forward is not None:
             return None
-        reply = self._hit(entry, response, now, stale=age >= terms.lifetime)
+        reply = self._hit(entry, response, now, left=terms.lifetime - age)
         if reply is None:
             self.forward = "partial"
         elif decision.use is Use.SERVE_AND_REFRESH:
@@ -209,9 +209,9 @@ class Passage:
         if fronts is not None and self.method == "GET" and response.part is None:
             fronts.remember(self.scope, ANYONE, entry, response, credentials=response.shared)
 
-    def _hit(self, entry: Entry, response: StoredResponse, now: float, *, stale: bool) -> Reply | None:
-        status = self.middleware.http.cache_status
-        member = cache_status.hit(entry.fresh_until - now, stale=stale) if status else None
+    def _hit(self, entry: Entry, response: StoredResponse, now: float, *, left: float) -> Reply | None:
+        status, stale = self.middleware.http.cache_status, left <= 0
+        member = cache_status.hit(left, stale=stale) if status else None
         reply = self.replay(entry, response, member)
         if reply is not None:
             store = self.middleware.responses.store

@@ -57,7 +57,8 @@ def answer(
         return None if response.part is not None else replay(response, entry, now, member=member)
     content = ranges.select(response, wanted)
     if content is None:
-        return None
+        # Of what is there as a whole, ranges that would be more than that are not worth it.
+        return None if response.part is not None else replay(response, entry, now, member=member)
     replaced = {name for name, _ in content.headers} | {b"content-range"}
     if content.status == 416:
         replaced |= _OF_CONTENT

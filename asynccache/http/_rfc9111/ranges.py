@@ -11,7 +11,16 @@ from asynccache.http._rfc9111.fields import Headers, field_values, http_date
 from asynccache.http._rfc9111.stored import Part, StoredResponse
 from asynccache.http._rfc9111.validation import entity_tag, make_etag, modified_before, updated_fields
 
-__all__ = ["Content", "combined", "content_range", "holds_if_range", "missing_range", "requested", "select"]
+__all__ = [
+    "Content",
+    "combined",
+    "content_range",
+    "fits",
+    "holds_if_range",
+    "missing_range",
+    "requested",
+    "select",
+]
 
 Span = tuple[int, int]
 """First and last position, both included."""
@@ -183,7 +192,7 @@ def combined(old: StoredResponse | None, new: StoredResponse) -> StoredResponse:
     """
     if new.part is None:
         return new
-    if old is None or not _fit(old, new, new.part):
+    if old is None or not fits(old, new):
         return _joined(new, new.headers, new.body, new.part)
     start, _ = _extent(old)
     first, end = new.part.first, new.part.first + len(new.body)
@@ -194,7 +203,11 @@ def combined(old: StoredResponse | None, new: StoredResponse) -> StoredResponse:
     return joined if new.last_modified is not None else replace(joined, last_modified=old.last_modified)
 
 
-def _fit(old: StoredResponse, new: StoredResponse, part: Part) -> bool:
+def fits(old: StoredResponse, new: StoredResponse) -> bool:
+    """Return whether a 206 and what is stored are of one representation, and leave no gap between them."""
+    part = new.part
+    if part is None:
+        return False
     mine, other = entity_tag(old.headers), entity_tag(new.headers)
     if old.status not in _WHOLE_OR_PART or mine is None or mine.weak or mine != other:
         return False
