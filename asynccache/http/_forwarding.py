@@ -15,14 +15,16 @@ from asynccache.http._coalescing import Answer, Shared
 from asynccache.http._exchange import SCOPE_KEY, Exchange
 from asynccache.http._keeping import freshened, kept_for, not_kept, received
 from asynccache.http._outgoing import Outgoing
+from asynccache.http._reads import varied
 from asynccache.http._recorder import Recording, listed
 from asynccache.http._responses import Found
 from asynccache.http._rfc9111 import ranges
+from asynccache.http._rfc9111.directives import told
 from asynccache.http._rfc9111.fields import Headers, field_values
 from asynccache.http._rfc9111.invalidation import invalidates
 from asynccache.http._rfc9111.selection import content_language, vary_names
 from asynccache.http._rfc9111.stored import StoredResponse
-from asynccache.http._rfc9111.storing import content_length
+from asynccache.http._rfc9111.storing import content_length, unstorable
 from asynccache.http._rfc9111.validation import same
 from asynccache.http._shared_replies import response_tags
 from asynccache.policy import CachePolicy
@@ -64,6 +66,7 @@ class Forwarding:
         self._recording = Recording(passage.middleware.http.max_body_bytes)
         self._client = Outgoing(passage)
         self._asked_ourselves = False
+        self._scope: Any = passage.scope
         self._request_time = 0.0
         self._started = 0.0
         self.unanswered = False
@@ -75,7 +78,7 @@ class Forwarding:
         self._asked_ourselves = passage.usable is not None and list(headers) != list(passage.headers)
         self._request_time = self._middleware.responses.store.clock()
         self._started = stopwatch()
-        scope = {**passage.scope, "headers": headers}
+        self._scope = scope = {**passage.scope, "headers": headers}
         exchange = Exchange(self._middleware, scope, passage.send)
         exchange.policy = _IN_FORCE
         scope[SCOPE_KEY] = exchange
@@ -157,6 +160,8 @@ class Forwarding:
         if self._asked_ourselves and status in (NOT_MODIFIED, RANGE_NOT_SATISFIABLE):
             await self._validated(self._claim, status, headers)
             return
+        # What a framework knows its endpoint to read keeps requests apart, also where the response forgets it.
+        message = varied(message, self._middleware.reads(self._scope).names(_IN_FORCE))
         reason = self._recording.begin(message) or self._refusal(status, self._recording.headers)
         if reason is not None:
             await self._given_up(reason)
@@ -310,21 +315,24 @@ class Forwarding:
             return
         response = self._freshened(passage.usable[1], headers)
         entry, stored = await self._store_if_allowed(claim, response, headers)
-        await self._from_stored(entry, response, status=NOT_MODIFIED, stored=stored)
+        # A cookie is for this client alone, and not part of what is stored.
+        cookies = [(b"set-cookie", value) for value in field_values(headers, b"set-cookie")]
+        await self._from_stored(entry, response, status=NOT_MODIFIED, stored=stored, more=cookies)
 
     async def _store_if_allowed(
         self, claim: Claim, response: StoredResponse, headers: Headers
     ) -> tuple[Entry, bool]:
         """Store what has been confirmed, unless the confirmation takes back that it may be stored."""
-        responses = self._middleware.responses
-        reason = self._refusal(response.status, (*response.headers, *_of(b"set-cookie", headers)))
+        responses, switches = self._middleware.responses, self._middleware.switches
+        reason = self._refusal(response.status, response.headers)
         if reason is None:
             return await self._store(claim, response, headers)
         await self._given_up(reason)
-        await responses.remove([claim.found.key])
-        return responses.response_entry(
-            response, kept_for(response, self._middleware.switches), (), 0.0
-        ), False
+        said, targeted = told(response.headers, switches.targeted)
+        status = response.status
+        if unstorable(status, response.headers, said, credentials=(), targeted=targeted, switches=switches):
+            await responses.remove([claim.found.key])  # for all: it was not just for this request
+        return responses.response_entry(response, kept_for(response, switches), (), 0.0), False
 
     async def _about(self, claim: Claim, status: int, headers: Headers) -> None:
         """Learn from the answer to a HEAD what has become of the stored response (RFC 9111 section 4.3.5)."""
@@ -357,13 +365,14 @@ class Forwarding:
         )
 
     async def _from_stored(
-        self, entry: Entry, response: StoredResponse, *, status: int, stored: bool
+        self, entry: Entry, response: StoredResponse, *, status: int, stored: bool, more: Headers = ()
     ) -> None:
         """Answer with what is stored now that the application has confirmed or completed it."""
         reply = self._passage.replay(entry, response, self._client.member(stored=stored, status=status))
         if reply is None:
             self._no_answer()
         else:
+            reply.headers.extend(more)
             await self._client.reply(reply)
 
     async def _stand_in(self, entry: Entry, response: StoredResponse, *, status: int | None) -> None:
@@ -375,7 +384,3 @@ class Forwarding:
             self._no_answer()
         else:
             await self._client.reply(reply)
-
-
-def _of(name: bytes, headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for value in field_values(headers, name)]
