@@ -160,7 +160,7 @@ class Forwarding:
         if self._asked_ourselves and status in (NOT_MODIFIED, RANGE_NOT_SATISFIABLE):
             await self._validated(self._claim, status, headers)
             return
-        # What a framework knows its endpoint to read keeps requests apart, also where the response forgets it.
+        # What a framework knows its endpoint to read keeps requests apart, also if the response forgets it.
         message = varied(message, self._middleware.reads(self._scope).names(_IN_FORCE))
         reason = self._recording.begin(message) or self._refusal(status, self._recording.headers)
         if reason is not None:
