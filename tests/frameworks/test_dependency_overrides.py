@@ -61,7 +61,8 @@ SPELLINGS = [on_a_route, under_a_router, under_a_control, on_a_plain_application
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-async def test_what_is_made_with_another_dependency_is_another_response(spelling: Any) -> None:
+@pytest.mark.parametrize("nothing", [{}, None])
+async def test_what_is_made_with_another_dependency_is_another_response(spelling: Any, nothing: Any) -> None:
     """It is neither given to those with the former one nor kept for those with the next."""
     app = spelling(Cache(configured()))
     async with Client(app) as client:
@@ -72,7 +73,7 @@ async def test_what_is_made_with_another_dependency_is_another_response(spelling
             answers = [await client.get("/") for _ in range(3)]
             assert [answer.text for answer in answers] == [f'"{name}"'] * 3
             assert [answer.hit for answer in answers] == [False, True, True]
-        app.dependency_overrides = {}
+        app.dependency_overrides = nothing
         answers = [await client.get("/") for _ in range(2)]
         assert [answer.text for answer in answers] == ['"real"'] * 2
         assert answers[1].hit
