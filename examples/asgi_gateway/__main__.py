@@ -13,6 +13,7 @@ from asynccache import CacheConfig
 from asynccache.config import HTTPConfig
 from asynccache.errors import ConfigurationError
 from examples.asgi_gateway.gateway import create_app
+from examples.asgi_gateway.interim import InterimProtocol
 from examples.asgi_gateway.origin import Origin
 
 SAFE = HTTPConfig(mode="rfc9111")
@@ -31,6 +32,8 @@ SERVER: Final[dict[str, Any]] = {
     "h11_max_incomplete_event_size": 256 * 1024,
 }
 """uvicorn's options."""
+PARSERS: Final[dict[str, Any]] = {"h11": InterimProtocol, "httptools": "httptools"}
+"""What uvicorn can speak HTTP with."""
 
 
 class Server(uvicorn.Server):
@@ -54,7 +57,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="cache all that the RFC permits")
     parser.add_argument("--change-host", action="store_true", help="send the origin its own name as Host")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait (default: %(default)s)")
-    parser.add_argument("--http", choices=("h11", "httptools"), default="h11", help="uvicorn's parser")
+    parser.add_argument("--http", choices=PARSERS, default="h11", help="uvicorn's parser")
     return parser.parse_args(arguments)
 
 
@@ -77,7 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"The gateway cannot start: {error}", file=sys.stderr)
         return 1
     server = Server(
-        uvicorn.Config(app, http=options.http, log_level="warning", timeout_graceful_shutdown=5, **SERVER)
+        uvicorn.Config(
+            app, http=PARSERS[options.http], log_level="warning", timeout_graceful_shutdown=5, **SERVER
+        )
     )
     with listener:
         try:

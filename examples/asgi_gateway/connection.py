@@ -1,8 +1,4 @@
-"""A connection to the origin, which speaks HTTP/1.1.
-
-h11 is the protocol, which uvicorn has brought along: it keeps every field line as it came. A client library
-in between would add fields, and decode, follow or repeat.
-"""
+"""A connection to the origin."""
 
 from __future__ import annotations
 
@@ -13,9 +9,10 @@ from typing import Any, ClassVar, Final, cast
 
 import h11
 
+from examples.asgi_gateway.protocol import Protocol
+
 __all__ = ["Connection", "OriginError", "OriginTimeoutError"]
 
-_LARGEST_HEAD: Final = 256 * 1024
 _WINDOW: Final = 256 * 1024
 """Bytes that may wait to be passed on before the origin has to wait, too."""
 
@@ -42,7 +39,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, patience: float) -> None:
         self.reused = False
         self._patience = patience
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_HEAD)
+        self._http = Protocol()
         self._transport: asyncio.Transport
         self._failure: OriginError | None = None
         """Why nothing more arrives."""
@@ -59,14 +56,14 @@ class Connection(asyncio.Protocol):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
-        self._http.receive_data(data)
+        self._http.receive(data)
         self._unread += len(data)
         if self._unread > _WINDOW:
             self._transport.pause_reading()
         self._arrived.set()
 
     def eof_received(self) -> None:
-        self._http.receive_data(b"")  # the end of some responses; without it, they have been cut off
+        self._http.receive(b"")  # the end of some responses; without it, they have been cut off
         self._end(OriginError("the origin has closed the connection"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -87,8 +84,8 @@ class Connection(asyncio.Protocol):
 
     def begin(self, request: h11.Request, *, content: bool) -> None:
         """Send the head of a request, which is all of it unless there is ``content``."""
-        head = self._sent(request)
-        self._transport.write(head if content else head + self._sent(h11.EndOfMessage()))
+        head = self._http.send(request)
+        self._transport.write(head if content else head + self._http.send(h11.EndOfMessage()))
 
     async def write(self, part: bytes, *, more: bool) -> None:
         """Send a part of a request's content, as soon as the origin takes it.
@@ -97,8 +94,8 @@ class Connection(asyncio.Protocol):
             OriginError: it does not, or the parts are not as long as announced.
         """
         try:
-            data = self._sent(h11.Data(data=part)) if part else b""
-            self._transport.write(data if more else data + self._sent(h11.EndOfMessage()))
+            data = self._http.send(h11.Data(data=part)) if part else b""
+            self._transport.write(data if more else data + self._http.send(h11.EndOfMessage()))
             async with asyncio.timeout(self._patience):
                 await self._writable.wait()
         except h11.LocalProtocolError as error:
@@ -108,19 +105,14 @@ class Connection(asyncio.Protocol):
         if self._failure:
             raise self._failure
 
-    def _sent(self, event: Any) -> bytes:
-        return cast("bytes", self._http.send(event))  # h11 leaves this untyped
-
-    async def head(self) -> h11.Response:
-        """Return the head of the final response.
+    async def head(self) -> h11.Response | h11.InformationalResponse:
+        """Return the next head: any number of interim responses, then that of the final one.
 
         Raises:
             OriginError: there is none.
         """
         event = await self._event()
-        while isinstance(event, h11.InformationalResponse):
-            event = await self._event()
-        if not isinstance(event, h11.Response):
+        if not isinstance(event, h11.Response | h11.InformationalResponse):
             raise OriginError("the origin has closed the connection")
         return event
 
@@ -166,23 +158,20 @@ class Connection(asyncio.Protocol):
                 async with asyncio.timeout(self._patience):
                     await self._arrived.wait()
             except TimeoutError as error:
-                if self._http.our_state is not h11.SEND_BODY:
+                if not self._http.sending:
                     raise OriginTimeoutError("the origin does not answer") from error
 
     # -- and after it --------------------------------------------------------------------------------
 
     def renew(self) -> bool:
         """Get ready for the next request, and return True, if the last one has come to its end."""
-        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
-            return False
-        self._http.start_next_cycle()
-        self.reused = True
-        return self.idle
+        self.reused = self._http.renew()
+        return self.reused and self.idle
 
     @property
     def idle(self) -> bool:
-        """Whether nothing has arrived that nobody has asked for: an end, or somebody else's response."""
-        return not self._failure and self._http.trailing_data == (b"", False)
+        """Whether the connection is open, and silent."""
+        return not self._failure and self._http.idle
 
     def abort(self) -> None:
         """Close the connection at once; whoever waits for it is told."""

@@ -16,6 +16,7 @@ __all__ = [
     "refusal",
     "repeatable",
     "sendable",
+    "unframed",
     "via",
 ]
 
@@ -70,6 +71,11 @@ def sendable(headers: Iterable[tuple[bytes, bytes]], status: int) -> Headers:
     if b"transfer-encoding" in names or status == 204:
         dropped.add(b"content-length")
     return dated([line for line in kept if line[0] not in dropped])
+
+
+def unframed(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return the fields of an interim response for the next hop: it ends with its head (RFC 9110 15.2)."""
+    return [line for line in end_to_end(headers) if line[0] not in _FRAMING]
 
 
 def last_hop(headers: Iterable[tuple[bytes, bytes]], status: int) -> Headers:

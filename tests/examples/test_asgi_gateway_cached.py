@@ -13,7 +13,7 @@ import pytest
 
 from asynccache import CacheConfig
 from asynccache.config import HTTPConfig
-from examples.asgi_gateway.__main__ import FULL, SAFE, SERVER, main
+from examples.asgi_gateway.__main__ import FULL, PARSERS, SAFE, SERVER, main
 from examples.asgi_gateway.gateway import create_app
 from examples.asgi_gateway.origin import Origin
 from tests.servers.process import ROOT
@@ -28,7 +28,7 @@ STALE = b'HTTP/1.1 200 OK\r\nETag: "1"\r\nCache-Control: max-age=0%s\r\nContent-
 async def serving(origin: ScriptedOrigin, http: HTTPConfig = SAFE) -> AsyncGenerator[int]:
     """Serve a gateway with a cache in front of ``origin``, and give the port."""
     app = create_app(Origin(f"http://127.0.0.1:{origin.port}"), CacheConfig(http=http))
-    async with served(app, http="h11", **SERVER) as port:
+    async with served(app, http=PARSERS["h11"], **SERVER) as port:
         yield port
 
 
@@ -195,6 +195,58 @@ async def test_a_client_cannot_take_a_field_away_between_the_cache_and_the_origi
         await ask(client, b"Accept-Language: de")
 
     assert [b"accept-language: de" in head for head in origin.heads] == [False, True]
+
+
+async def test_interim_responses_pass_by_the_cache_and_are_not_stored() -> None:
+    async with gateway(repeating(b"HTTP/1.1 103 X\r\nX-Hint: 1\r\n\r\n" + FRESH)) as (client, origin):
+        await client.send(GET)
+        interim = await client.head()
+        assert b" 103 " in interim
+        assert b"\r\nx-hint: 1\r\n" in interim
+        assert b"cache-status" not in interim
+        head = await client.head()
+        assert b"cache-status: asynccache; fwd=uri-miss; stored\r\n" in head
+        assert b"x-hint" not in head
+        await client.exactly(b"ok")
+
+        await client.send(GET)
+        head = await client.head()
+        assert b"cache-status: asynccache; hit" in head
+        assert b"x-hint" not in head
+        await client.exactly(b"ok")
+    assert len(origin.heads) == 1
+
+
+async def test_an_interim_response_does_not_follow_an_answer_from_the_cache() -> None:
+    revalidate, asked = b", stale-while-revalidate=60", asyncio.Event()
+
+    async def play(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(STALE % revalidate)
+        await wire.head()
+        await wire.send(b"HTTP/1.1 103 X\r\n\r\n" + STALE % revalidate)
+        asked.set()
+        await wire.rest()
+
+    async with gateway(play) as (client, _):
+        await ask(client)
+        assert (await ask(client))[0] == 200
+        await asyncio.wait_for(asked.wait(), 30)
+        assert (await ask(client))[0] == 200
+
+
+async def test_a_response_is_stored_without_its_transfer_coding() -> None:
+    async def play(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: foo\r\n\r\nok")
+
+    async with gateway(play) as (client, origin):
+        await client.send(GET)
+        await client.head()
+        await client.exactly(b"2\r\nok\r\n0\r\n\r\n")
+        status, said = await ask(client)
+        assert (status, said.startswith("asynccache; hit; ttl=")) == (200, True)
+    assert origin.connections == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no Ctrl-C for one process")
