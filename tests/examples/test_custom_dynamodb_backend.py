@@ -2,7 +2,8 @@
 # mypy: disable-error-code="import-untyped"
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -22,10 +23,19 @@ from asynccache.errors import (
 )
 from asynccache.protocols import CacheBackendProtocol
 from asynccache.testing import FakeClock
+from examples.custom_dynamodb_backend import backend as example
 from examples.custom_dynamodb_backend.backend import MAX_VALUE, DynamoDBBackend
 from tests.conformance.store_suites import PATIENT, Bare, OnCache
 from tests.servers.process import ServerProcess
 from tests.servers.proxy import Proxy
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_session() -> Iterator[None]:
+    """Share what a session knows: to read the descriptions of Amazon's services takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(example, "get_session", cache(get_session))
+        yield
 
 
 def backend_at(server: ServerProcess, clock: Clock) -> DynamoDBBackend:
