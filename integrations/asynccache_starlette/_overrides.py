@@ -32,7 +32,7 @@ def overridden(application: Any) -> str | None:
     """Return what keeps responses apart from those made with other dependencies; None: nothing has to."""
     if not hasattr(application, "dependency_overrides"):
         return None
-    overrides = application.dependency_overrides or {}  # some tests set None
+    overrides: dict[Any, Any] = application.dependency_overrides or {}  # some tests set None
     known = _seen.get(application)
     if known is None:
         known = _seen[application] = _Overrides(dict(overrides))
