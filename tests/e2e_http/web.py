@@ -17,7 +17,7 @@ from examples.asgi_gateway.origin import Origin
 from tests.http_messages import Head, Reply, content_of, parsed, read_reply, request
 from tests.wire import ScriptedOrigin, Wire, dialled, served
 
-__all__ = ["Asked", "Line", "Page", "Play", "Web", "gone", "held", "opened", "says", "sends"]
+__all__ = ["Asked", "Line", "Page", "Play", "Web", "gone", "held", "says", "sends"]
 
 
 class Asked(Head):
@@ -93,16 +93,6 @@ def held(gate: asyncio.Event, play: Play) -> Play:
     return waiting
 
 
-def opened(gate: asyncio.Event, play: Play) -> Play:
-    """Tell by the gate that the request is here, then answer."""
-
-    async def telling(wire: Wire, asked: Asked) -> None:
-        gate.set()
-        await play(wire, asked)
-
-    return telling
-
-
 class Page:
     """A path of the origin, for which one play after the other is performed; the last one again and again."""
 
@@ -129,11 +119,18 @@ class Page:
         """Return a request for it."""
         return request(self.path, *fields, **options)
 
+    async def ask_together(self, count: int, *fields: str) -> list[asyncio.Task[Reply]]:
+        """Send requests, each on its connection, and wait until all of them have reached the cache."""
+        enough = self._web.entered + count
+        asked = [asyncio.create_task(self.get(*fields)) for _ in range(count)]
+        await self._web.until_entered(enough)
+        return asked
+
     async def until_asked(self, count: int) -> None:
         """Wait until so many requests have reached the origin."""
         while len(self.asked) < count:
-            await self._web.asked.wait()
             self._web.asked.clear()
+            await self._web.asked.wait()
 
 
 class Line:
@@ -175,6 +172,7 @@ class Web:
         """What has gone wrong in a script."""
         self.entered: int = 0
         """How many requests have reached the cache."""
+        self._entering = asyncio.Event()
         self.origin = ScriptedOrigin(self._converse)
         self._pages: dict[str, Page] = {}
 
@@ -198,10 +196,17 @@ class Web:
 
         async def counted(scope: Any, receive: Any, send: Any) -> None:
             self.entered += scope["type"] == "http"
+            self._entering.set()
             await app(scope, receive, send)
 
         async with served(counted, http=self.http, **SERVER) as port:
             yield port
+
+    async def until_entered(self, count: int) -> None:
+        """Wait until so many requests have reached the cache."""
+        while self.entered < count:
+            self._entering.clear()
+            await self._entering.wait()
 
     def page(self, *plays: Play) -> Page:
         """Return a new page."""

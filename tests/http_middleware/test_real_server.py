@@ -12,8 +12,10 @@ import uvicorn
 
 from asynccache import CacheConfig, CachePolicy, HTTPConfig
 from asynccache.http import CacheMiddleware, MarkedApp
+from tests.http_messages import Reply, read_reply, request
 from tests.http_middleware.asgi_client import until
 from tests.http_middleware.tiny_apps import respond
+from tests.wire import dialled
 
 
 class Server:
@@ -67,72 +69,38 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         running.thread.join(30)
 
 
-class Reply:
-    """One response off the wire."""
-
-    def __init__(self, head: bytes, body: bytes) -> None:
-        first, *lines = head.decode("latin-1").split("\r\n")
-        self.status = int(first.split()[1])
-        self.fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        self.body = body
-
-    @property
-    def cache_status(self) -> str:
-        """What the cache said."""
-        return self.fields.get("cache-status", "")
-
-
-async def read_reply(reader: asyncio.StreamReader, *, head: bool = False) -> Reply:
-    raw = (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n")
-    reply = Reply(raw, b"")
-    if not head and reply.status != 304:
-        reply.body = await reader.readexactly(int(reply.fields.get("content-length", "0")))
-    return reply
-
-
-def request(target: str = "/", *headers: str, method: str = "GET", host: str | None = "shop.test") -> bytes:
-    lines = [f"{method} {target} HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *headers]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
-async def ask(server: Server, data: bytes, *, head: bool = False) -> Reply:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    try:
-        writer.write(data)
-        return await read_reply(reader, head=head)
-    finally:
-        writer.close()
-        await writer.wait_closed()
+async def ask(server: Server, data: bytes, method: str = "GET") -> Reply:
+    async with dialled(server.port) as wire:
+        await wire.send(data)
+        return await read_reply(wire, method)
 
 
 async def test_miss_hit_304_and_head(server: Server) -> None:
     """What clients see on the wire: bytes, lengths and no body where there must be none."""
     miss = await ask(server, request())
     hit = await ask(server, request())
-    unchanged = await ask(server, request("/", f"If-None-Match: {hit.fields['etag']}"))
-    head = await ask(server, request(method="HEAD"), head=True)
+    unchanged = await ask(server, request("/", f"If-None-Match: {hit.get('etag')}"))
+    head = await ask(server, request(method="HEAD"), "HEAD")
 
     assert (miss.body, miss.cache_status) == (b"run 1", "asynccache; fwd=uri-miss; stored")
     assert (hit.body, hit.cache_status.startswith("asynccache; hit; ttl=")) == (b"run 1", True)
-    assert (unchanged.status, unchanged.fields.get("content-length")) == (304, None)
-    assert (head.status, head.fields["content-length"]) == (200, "5")
+    assert (unchanged.status, unchanged.get("content-length")) == (304, "")
+    assert (head.status, head.get("content-length")) == (200, "5")
     assert len(server.runs) == 1
 
 
 async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     """Hits, misses, HEAD and 304 on one connection do not get mixed up."""
-    etag = (await ask(server, request("/a"))).fields["etag"]
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(
-        request("/a")
-        + request("/b")
-        + request("/a", method="HEAD")
-        + request("/a", f"If-None-Match: {etag}")
-        + request("/b")
-    )
-    replies = [await read_reply(reader, head=number == 2) for number in range(5)]
-    writer.close()
-    await writer.wait_closed()
+    etag = (await ask(server, request("/a"))).get("etag")
+    async with dialled(server.port) as wire:
+        await wire.send(
+            request("/a")
+            + request("/b")
+            + request("/a", method="HEAD")
+            + request("/a", f"If-None-Match: {etag}")
+            + request("/b")
+        )
+        replies = [await read_reply(wire, method) for method in ("GET", "GET", "HEAD", "GET", "GET")]
 
     assert [(reply.status, reply.body) for reply in replies] == [
         (200, b"run 1"), (200, b"run 2"), (200, b""), (304, b""), (200, b"run 2"),
@@ -142,14 +110,11 @@ async def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
 async def test_the_leaders_client_leaves_and_the_followers_are_answered(server: Server) -> None:
     """One run, and everyone who is still there gets its answer."""
     server.gate.clear()
-    _, leader = await asyncio.open_connection("127.0.0.1", server.port)
-    leader.write(request())
-    await leader.drain()
-    await until(server.arrived.is_set, 0.001)
-    followers = [asyncio.ensure_future(ask(server, request())) for _ in range(10)]
-    await until(lambda: len(server.uvicorn.server_state.connections) >= 11, 0.001)
-    leader.close()
-    await leader.wait_closed()
+    async with dialled(server.port) as leader:
+        await leader.send(request())
+        await until(server.arrived.is_set, 0.001)
+        followers = [asyncio.ensure_future(ask(server, request())) for _ in range(10)]
+        await until(lambda: len(server.uvicorn.server_state.connections) >= 11, 0.001)
     await until(lambda: len(server.uvicorn.server_state.connections) <= 10, 0.001)
     server.gate.set()
     replies = await asyncio.gather(*followers)

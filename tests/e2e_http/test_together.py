@@ -1,0 +1,180 @@
+"""Clients who want the same at the same time (RFC 9111 section 4: collapsing requests)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.e2e_http.web import Asked, Web, gone, held, says
+from tests.wire import Wire
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+FRESH = "Cache-Control: max-age=60"
+
+
+async def test_the_origin_is_asked_once(web: Web) -> None:
+    """RFC 9111 section 4, RFC 9211 section 2.6."""
+    gate = asyncio.Event()
+    page = web.page(held(gate, says(FRESH)))
+
+    asked = await page.ask_together(20)
+    gate.set()
+    replies = await asyncio.gather(*asked)
+
+    assert {reply.text for reply in replies} == {"1"}
+    assert len(page.asked) == 1
+    said = [reply.cache_status for reply in replies]
+    assert said.count("asynccache; fwd=uri-miss; stored") == 1
+    assert all(line.endswith("; collapsed") or "; hit" in line for line in said if "stored" not in line)
+
+
+async def test_what_is_not_for_sharing_is_asked_for_by_all_at_once(web: Web) -> None:
+    """RFC 9111 section 4: the origin answers none of them before it has seen all."""
+    gate, all_here = asyncio.Event(), asyncio.Event()
+
+    async def wait_for_all(wire: Wire, asked: Asked) -> None:
+        if asked.number == 10:
+            all_here.set()
+        await all_here.wait()
+        await says("Cache-Control: no-store")(wire, asked)
+
+    page = web.page(held(gate, says("Cache-Control: no-store")), wait_for_all)
+
+    asked = await page.ask_together(10)
+    gate.set()
+    replies = await asyncio.gather(*asked)
+
+    assert sorted(int(reply.text) for reply in replies) == list(range(1, 11))
+
+
+async def test_what_was_not_for_sharing_is_not_waited_for_again(web: Web) -> None:
+    """RFC 9111 section 4: or requests would queue, one behind the other."""
+    page = web.page(says("Cache-Control: no-store"))
+    await page.get()
+    both = asyncio.Event()
+
+    async def wait_for_both(wire: Wire, asked: Asked) -> None:
+        if asked.number == 3:
+            both.set()
+        await both.wait()
+        await says("Cache-Control: no-store")(wire, asked)
+
+    page.then(wait_for_both)
+    assert {reply.text for reply in await asyncio.gather(page.get(), page.get())} == {"2", "3"}
+
+
+async def test_others_are_answered_though_the_first_has_left(web: Web) -> None:
+    """RFC 9111 section 4: one of them takes over."""
+    gate = asyncio.Event()
+    page = web.page(held(gate, says(FRESH)))
+
+    async with web.line() as first:
+        await first.send(page.request())
+        await page.until_asked(1)
+        others = await page.ask_together(10)
+    await page.until_asked(2)  # for the second of them; who has left is not answered
+    gate.set()
+
+    assert {reply.text for reply in await asyncio.gather(*others)} == {"2"}
+    assert len(page.asked) == 2
+
+
+async def test_those_who_wait_may_leave(web: Web) -> None:
+    """RFC 9111 section 4: that is nothing to the one who asks, nor to those who go on waiting."""
+    gate = asyncio.Event()
+    page = web.page(held(gate, says(FRESH)))
+
+    first = await page.ask_together(1)
+    async with web.line() as second:
+        entered = web.entered
+        await second.send(page.request())
+        await web.until_entered(entered + 1)
+        third = await page.ask_together(1)
+    gate.set()
+
+    assert [reply.text for reply in await asyncio.gather(*first, *third)] == ["1", "1"]
+    assert len(page.asked) == 1
+
+
+async def test_an_origin_that_fails_fails_those_it_failed(web: Web) -> None:
+    """RFC 9111 section 4: an error of the first is no answer for the others."""
+    gate = asyncio.Event()
+    page = web.page(held(gate, gone()), says(FRESH))
+
+    asked = await page.ask_together(5)
+    gate.set()
+    replies = await asyncio.gather(*asked)
+
+    assert sorted(reply.status for reply in replies) in ([200] * 5, [200] * 4 + [502])
+    assert (await page.get()).hit
+
+
+async def test_everyone_gets_the_variant_that_was_asked_for(web: Web) -> None:
+    """RFC 9111 section 4.1: nobody knows by what the response varies before it is there."""
+    gate = asyncio.Event()
+
+    async def echo(wire: Wire, asked: Asked) -> None:
+        await gate.wait()
+        await says(FRESH, "Vary: X-A", body=asked.get("x-a").encode())(wire, asked)
+
+    page = web.page(echo)
+
+    asked = {value: await page.ask_together(4, f"X-A: {value}") for value in ("1", "2", "3")}
+    gate.set()
+
+    for value, requests in asked.items():
+        assert {reply.text for reply in await asyncio.gather(*requests)} == {value}
+    for value in asked:
+        assert (await page.get(f"X-A: {value}")).text == value
+
+
+@pytest.mark.parametrize("field", ["Authorization: Basic eDp5", "Cookie: a=b", "X-Api-Key: 1"])
+async def test_nobody_waits_for_what_is_anothers(web: Web, field: str) -> None:
+    """RFC 9111 section 3.5: what somebody with credentials is told is not told to who waits for it."""
+    gate = asyncio.Event()
+
+    async def echo(wire: Wire, asked: Asked) -> None:
+        await gate.wait()
+        name, value = field.split(": ")
+        body = b"mine" if asked.get(name.lower()) == value else b"all"
+        await says(FRESH, body=body)(wire, asked)
+
+    page = web.page(echo)
+
+    mine = await page.ask_together(3, field)
+    theirs = await page.ask_together(3)
+    mine += await page.ask_together(3, field)
+    gate.set()
+
+    assert {reply.text for reply in await asyncio.gather(*mine)} == {"mine"}
+    assert {reply.text for reply in await asyncio.gather(*theirs)} == {"all"}
+    assert (await page.get()).text == "all"
+
+
+async def test_who_wants_it_fresh_does_not_wait_for_what_began_before(web: Web) -> None:
+    """RFC 9111 section 5.2.1.4: no-cache is answered by the origin."""
+    gate = asyncio.Event()
+    page = web.page(held(gate, says(FRESH)), says(FRESH))
+
+    first = await page.ask_together(1)
+    await page.until_asked(1)
+    assert (await page.get("Cache-Control: no-cache")).text == "2"
+    gate.set()
+
+    assert (await first[0]).text == "1"
+
+
+async def test_who_asks_after_a_change_does_not_get_what_was_asked_for_before_it(web: Web) -> None:
+    """RFC 9111 section 4.4: what is on its way when something is changed may be outdated."""
+    gate = asyncio.Event()
+    page = web.page(held(gate, says(FRESH, body=b"old")), says(), says(FRESH, body=b"new"))
+
+    before = await page.ask_together(1)
+    await page.until_asked(1)
+    await page.get(method="POST", body=b"")
+    after = await page.get()
+    gate.set()
+
+    assert (after.text, (await before[0]).text) == ("new", "old")
+    assert (await page.get()).text == "new"
