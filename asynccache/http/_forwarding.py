@@ -22,7 +22,7 @@ from asynccache.http._rfc9111 import ranges
 from asynccache.http._rfc9111.directives import told
 from asynccache.http._rfc9111.fields import Headers, field_values
 from asynccache.http._rfc9111.invalidation import invalidates
-from asynccache.http._rfc9111.selection import content_language, vary_names
+from asynccache.http._rfc9111.selection import content_language, selecting
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.storing import content_length, unstorable
 from asynccache.http._rfc9111.validation import same
@@ -165,7 +165,10 @@ class Forwarding:
         reason = self._recording.begin(message) or self._refusal(status, self._recording.headers)
         if reason is not None:
             await self._given_up(reason)
-            await self._client.head(message)
+            if self._completing:
+                self._no_answer()
+            else:
+                await self._client.head(message)
             return
         self._client.hold(message)
         if not (self._recording.framed or self._completing):
@@ -186,6 +189,9 @@ class Forwarding:
 
     def _refusal(self, status: int, headers: Headers) -> str | None:
         passage = self._passage
+        part = status == OK and field_values(headers, b"content-range")
+        if part and field_values(self._scope["headers"], b"range"):
+            return "partial"  # by the RFC that field means nothing here, but half a page is half a page
         return not_kept(
             status,
             headers,
@@ -275,7 +281,7 @@ class Forwarding:
 
     async def _store(self, claim: Claim, response: StoredResponse, headers: Headers) -> tuple[Entry, bool]:
         passage, responses = self._passage, self._middleware.responses
-        names = vary_names(response.headers) or ()
+        names = selecting(response.headers)
         seconds = stopwatch() - self._started
         lifetime = kept_for(response, self._middleware.switches)
         entry = responses.response_entry(response, lifetime, claim.stamps or (), seconds)

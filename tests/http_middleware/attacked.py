@@ -9,10 +9,34 @@ from asynccache import CachePolicy, HTTPConfig
 from tests.http_middleware.asgi_client import Answer
 from tests.http_middleware.tiny_apps import Site, respond
 
-__all__ = ["MODES", "SHARED", "Asked", "Said", "Target", "said"]
+__all__ = [
+    "ALICE",
+    "BOB",
+    "CREDENTIALS",
+    "MODES",
+    "PUBLIC",
+    "Asked",
+    "Said",
+    "Target",
+    "bodies",
+    "said",
+    "stale",
+    "validated",
+]
 
 MODES = ("marked", "rfc9111")
 SHARED = HTTPConfig(mode="rfc9111")
+
+ALICE = ("cookie", "session=alice")
+BOB = ("cookie", "session=bob")
+PUBLIC = "public, max-age=10"
+CREDENTIALS = [
+    ("authorization", "Bearer alice"),
+    ALICE,
+    ("x-api-key", "alice"),
+    ("x-auth-token", "alice"),
+    ("private-token", "alice"),
+]
 
 
 class Asked(NamedTuple):
@@ -107,3 +131,25 @@ class Target:
     async def ask(self, method: str, target: str = "/page", *fields: tuple[str, str], **more: Any) -> Answer:
         """Send a request and return its answer."""
         return await self.site.client.request(method, target, fields, **more)
+
+
+def bodies(answers: list[Answer]) -> list[str]:
+    return [answer.text for answer in answers]
+
+
+def validated(news: Said, *, control: str = PUBLIC, head: bool = False) -> Target:
+    """Return an application with a page for all; ``news`` answers the question whether it still holds."""
+
+    def answer(asked: Asked) -> Said:
+        if asked.method == "HEAD" if head else asked.get("if-none-match") == '"v"':
+            fields = [(name, value.format(asked=asked)) for name, value in news.fields]
+            return news._replace(fields=fields)
+        return said("page", etag='"v"', cache_control=control)
+
+    return Target(answer)
+
+
+async def stale(target: Target) -> None:
+    """Have the page stored, and wait until it has to be validated."""
+    assert (await target.get()).cache_status.endswith("; stored")
+    target.clock.advance(20)

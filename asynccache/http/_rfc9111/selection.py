@@ -16,6 +16,7 @@ __all__ = [
     "content_language",
     "normalise",
     "preferred_language",
+    "selecting",
     "variant_digest",
     "vary_names",
 ]
@@ -63,6 +64,16 @@ def vary_names(headers: Headers) -> tuple[bytes, ...] | None:
     """
     names = {member.lower() for member in list_members(headers, b"vary")}
     return None if b"*" in names or not all(map(is_token, names)) else tuple(sorted(names))
+
+
+def selecting(headers: Headers) -> tuple[bytes, ...]:
+    """Return the fields by which a stored response is selected: those in Vary, and what it was encoded for.
+
+    Encoded bytes are no use to who cannot decode them; an application that forgets Vary has not meant that.
+    """
+    names = vary_names(headers) or ()
+    encoded = {member.lower() for member in list_members(headers, b"content-encoding")} - {b"identity"}
+    return tuple(sorted({*names, b"accept-encoding"})) if encoded else names
 
 
 def normalise(name: bytes, values: Sequence[bytes]) -> tuple[bytes, ...]:
