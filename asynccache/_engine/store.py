@@ -7,7 +7,7 @@ keys (see `asynccache.keys.Namespace`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from math import inf
 from typing import Final, TypeVar
@@ -19,7 +19,7 @@ from asynccache._engine.expiry import Lifetime, is_fresh, store_ttl
 from asynccache._engine.leasing import UNLEASED, Lease, Leasing
 from asynccache._engine.runs import Run, settled
 from asynccache._engine.stamping import Stamping
-from asynccache._engine.tags import stamp_keys
+from asynccache._engine.tags import needed_stamps
 from asynccache.keys import Namespace
 from asynccache.protocols import SupportsCompareAndSwap
 
@@ -348,11 +348,21 @@ class EntryStore:
         self.tally.invalidated += len(tags)
         return done
 
-    async def clear(self) -> bool:
-        """Remove everything in this namespace and its children, nothing else; False if the store failed."""
-        prefix = self.namespace.prefix
-        await settled(self.runs.void_prefix(prefix))
+    async def clear(self, prefix: str | None = None) -> bool:
+        """Remove everything in this namespace and its children, nothing else; False if the store failed.
+
+        Args:
+            prefix: Remove the full keys that begin with this instead.
+
+        Raises:
+            ConfigurationError: there is a prefix, and the store cannot clear by one.
+        """
         clearing = self.access.clearing
+        if prefix is None:
+            prefix = self.namespace.prefix
+        elif clearing is None:
+            raise self.access.absent("clear")
+        await settled(self.runs.void_prefix(prefix))
         while True:
             if clearing is not None:
                 done = await self.access.attempt("clear", prefix, _true(clearing.clear(prefix)), False)
@@ -374,11 +384,6 @@ class EntryStore:
             return False
         raw = await self.access.attempt("get_many", keys[0], self.access.read_or_raise(keys), None)
         return raw is not None and not self.alive(entry, self._stamping.in_data(raw, keys))
-
-
-def needed_stamps(entries: Iterable[Entry]) -> list[str]:
-    """Return the keys of all the stamps that decide whether ``entries`` are live."""
-    return stamp_keys(dict.fromkeys(stamp[0] for entry in entries for stamp in entry.stamps))
 
 
 async def _true(doing: Awaitable[None]) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "Liveness",
     "Stamp",
     "liveness",
+    "needed_stamps",
     "new_stamp",
     "soft_key",
     "stamp_in",
@@ -82,3 +83,8 @@ def new_stamp(key: str, now: float) -> Entry:
 def stamp_in(entry: Entry) -> str:
     """Return the stamp in an entry made by `new_stamp`."""
     return entry.payload.decode("ascii", "replace")
+
+
+def needed_stamps(entries: Iterable[Entry]) -> list[str]:
+    """Return the keys of all the stamps that decide whether ``entries`` are live."""
+    return stamp_keys(dict.fromkeys(stamp[0] for entry in entries for stamp in entry.stamps))

@@ -7,6 +7,7 @@ from asynccache.http._exchange import Exchange
 from asynccache.http._marking import ASGIApp
 from asynccache.http._middleware import SCOPE_KEY, CacheMiddleware
 from asynccache.http._paths import Rule
+from asynccache.http._purging import purge
 from asynccache.http._reads import Reads
 from asynccache.http._replies import Reply
 from asynccache.http._routes import MarkedApp, current_exchange
@@ -27,4 +28,5 @@ __all__ = [
     "current_exchange",
     "inherited_policy",
     "invalidate_paths",
+    "purge",
 ]

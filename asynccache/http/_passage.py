@@ -127,6 +127,7 @@ class Passage:
         if forwarding.unanswered:
             # What came does not go with what is stored: ask once more, without any of that.
             self.usable = self.detail = None
+            self.receive = _no_content(self.receive)
             await Forwarding(self, None).run(self.headers)
 
     def _goes_alone(self) -> bool:
@@ -278,6 +279,20 @@ class Passage:
         """Send a complete response."""
         for message in reply.messages():
             await self.send(message)
+
+
+def _no_content(receive: Any) -> Callable[[], Awaitable[Any]]:
+    """Return what an application receives that is asked once more; the server says only once that it is all."""
+    said = False
+
+    async def again() -> Any:
+        nonlocal said
+        if said:
+            return await receive()
+        said = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return again
 
 
 def _credentials(asked: rules.Asked) -> Iterator[bytes]:

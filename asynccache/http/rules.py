@@ -76,7 +76,7 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _NOTED: Final = OVERRIDES | CREDENTIALS | _CONDITIONAL | _FRAMING | {b"authorization", b"cookie", b"host"}
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
-_PATH: Final = re.compile(rb"/[\x21-\x7e\x80-\xff]*\Z")
+_PATH: Final = re.compile(rb"/[\x21-\x3e\x40-\x7e\x80-\xff]*\Z")
 _QUERY: Final = re.compile(rb"[\x21-\x7e\x80-\xff]*\Z")
 
 
@@ -171,11 +171,12 @@ def _raw_path(scope: Scope) -> bytes:
 def url_key(scheme: str, host: str, path: bytes, query: bytes) -> str:
     """Return the name of a URL's entry, "" for one that no cache should hold.
 
-    Lengths are written out, so that no path, host or query can pass for another.
+    No path, host or query can pass for another: the length of the host is written out, and the first
+    question mark ends the path. So the names of all URLs below a path begin in the same way.
     """
     if not _PATH.match(path) or not _QUERY.match(query):
         return ""
-    return f"{scheme}:{len(host)}:{host}:{len(path)}:{path.decode('latin-1')}?{query.decode('latin-1')}"
+    return f"{scheme}:{len(host)}:{host}{path.decode('latin-1')}?{query.decode('latin-1')}"
 
 
 @lru_cache(maxsize=1024)

@@ -36,6 +36,8 @@ _UNDERSTOOD: Final = frozenset(status.value for status in HTTPStatus if status >
 """What ``must-understand`` asks for: registered, and without rules for caches that are not kept here."""
 _STREAMS: Final = frozenset({b"text/event-stream", b"multipart/x-mixed-replace"})
 _COOKIES: Final = frozenset({b"set-cookie", b"set-cookie2"})
+_ESSENTIAL: Final = frozenset({b"vary"})
+"""Not even the application can have them left out: without Vary a response would be for everybody."""
 _FRAMING: Final = frozenset({b"content-type", b"trailer", b"transfer-encoding"})
 _LENGTH_DIGITS: Final = 18
 _LINE_ENDS: Final = re.compile(rb"[\r\n\0]")
@@ -157,7 +159,7 @@ def storable_fields(
 def _without(headers: Headers, kept_out: Iterable[bytes]) -> tuple[tuple[bytes, bytes], ...]:
     """Return the fields without those of one connection, those computed anew, and those named."""
     named = {member.lower() for member in list_members(headers, b"connection")}
-    dropped = _NOT_REPLAYED.union(named, kept_out)
+    dropped = _NOT_REPLAYED.union(named, kept_out) - _ESSENTIAL
     return tuple((lower, value) for name, value in headers if (lower := name.lower()) not in dropped)
 
 
