@@ -282,7 +282,7 @@ class Passage:
 
 
 def _no_content(receive: Any) -> Callable[[], Awaitable[Any]]:
-    """Return what an application receives that is asked once more; the server says only once that it is all."""
+    """Return what an application receives that is asked once more: servers say once that there is no body."""
     said = False
 
     async def again() -> Any:

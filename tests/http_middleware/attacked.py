@@ -137,16 +137,16 @@ def bodies(answers: list[Answer]) -> list[str]:
     return [answer.text for answer in answers]
 
 
-def validated(news: Said, *, control: str = PUBLIC, head: bool = False) -> Target:
+def validated(news: Said, *, head: bool = False, reads_body: bool = False) -> Target:
     """Return an application with a page for all; ``news`` answers the question whether it still holds."""
 
     def answer(asked: Asked) -> Said:
         if asked.method == "HEAD" if head else asked.get("if-none-match") == '"v"':
             fields = [(name, value.format(asked=asked)) for name, value in news.fields]
             return news._replace(fields=fields)
-        return said("page", etag='"v"', cache_control=control)
+        return said("page", etag='"v"', cache_control=PUBLIC)
 
-    return Target(answer)
+    return Target(answer, reads_body=reads_body)
 
 
 async def stale(target: Target) -> None:

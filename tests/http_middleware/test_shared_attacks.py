@@ -206,6 +206,15 @@ async def test_a_confirmation_of_another_page_is_not_taken() -> None:
     assert not any(answer.hit for answer in answers)
 
 
+async def test_an_application_that_reads_the_body_can_be_asked_twice() -> None:
+    """A confirmation that does not fit makes us ask again: who reads the body must not wait for ever."""
+    target = validated(said("", 304, etag='"w"', cache_control=PUBLIC), reads_body=True)
+    await stale(target)
+
+    assert (await target.get()).text == "page"
+    assert target.runs == 3
+
+
 async def test_a_refresh_with_alices_cookie_is_not_for_all() -> None:
     """Alice is served a stale page, which is refreshed with her fields: what comes of it is hers alone."""
 
