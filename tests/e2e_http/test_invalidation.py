@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from asynccache import InMemoryBackend
+from asynccache.testing import ChaosBackend
 from tests.e2e_http.web import Asked, Page, Play, Web, says
 from tests.wire import Wire
 
@@ -148,3 +150,15 @@ async def test_what_was_asked_before_the_change_is_not_stored_after_it(web: Web)
 
     assert (slow.text, "stored" in slow.cache_status) == ("1", False)
     assert (await page.get()).text == "3"
+
+
+async def test_who_has_read_the_answer_to_a_change_gets_nothing_older(web: Web) -> None:
+    """RFC 9111 section 4.4: also if the store takes its time, and on another connection."""
+    page = web.page(changing())
+    slow = ChaosBackend(InMemoryBackend(clock=web.clock), latency=(0.01, 0.01))
+
+    async with web.cached(backend=slow) as port:
+        await page.get(port=port)
+        assert (await page.get(port=port)).hit
+        await page.get(method="PUT", body=b"", port=port)
+        assert not (await page.get(port=port)).hit

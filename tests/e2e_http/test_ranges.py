@@ -292,3 +292,53 @@ async def test_a_range_stands_in_for_an_error_as_well(web: Web) -> None:
     web.clock.advance(5)
 
     assert part(await page.get("Range: bytes=2-3")) == (206, b"cd", "bytes 2-3/26")
+
+
+@pytest.mark.xfail(reason="a 416 with a lifetime is stored for everyone")
+async def test_a_416_is_no_answer_to_who_wants_the_whole(web: Web) -> None:
+    """RFC 9110 section 15.5.17: it is about the range, which is no part of the key."""
+    place = "Content-Range: bytes */26"
+    page = web.page(says(FRESH, place, status=416, body=b""), says(FRESH, body=LETTERS))
+
+    assert (await page.get("Range: bytes=99-")).status == 416
+    assert (await page.get()).body == LETTERS
+
+
+async def test_a_part_that_nobody_asked_for_is_not_the_whole(web: Web) -> None:
+    """RFC 9110 section 15.3.7: an origin that answers a plain GET with 206."""
+    page = web.page(says(FRESH, TAG, "Content-Range: bytes 0-1/26", status=206, body=b"ab"), slices)
+
+    await page.get()
+    assert (await page.get()).body == LETTERS
+
+
+async def test_the_whole_that_answers_a_range_is_stored_as_such(web: Web) -> None:
+    """RFC 9110 section 14.2: an origin may ignore Range."""
+    page = web.page(says(FRESH, TAG, body=LETTERS))
+
+    assert (await page.get("Range: bytes=0-1")).body == LETTERS
+    assert part(await page.get("Range: bytes=0-1")) == (206, b"ab", "bytes 0-1/26")
+    assert await stored_whole(page)
+
+
+async def test_parts_are_not_stored_beside_the_wrong_variant(web: Web) -> None:
+    """RFC 9111 sections 3.4 and 4.1: two parts with one entity tag, of two representations."""
+
+    async def shout(wire: Wire, asked: Asked) -> None:
+        loud = asked.get("x-loud") == "1"
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", asked.get("range"))
+        body = LETTERS.upper() if loud else LETTERS
+        if wanted is None:
+            await says(FRESH, TAG, "Vary: X-Loud", body=body)(wire, asked)
+        else:
+            first, last = int(wanted[1]), int(wanted[2])
+            place = f"Content-Range: bytes {first}-{last}/26"
+            content = body[first : last + 1]
+            await says(FRESH, TAG, "Vary: X-Loud", place, status=206, body=content)(wire, asked)
+
+    page = web.page(shout)
+
+    await page.get("Range: bytes=0-9", "X-Loud: 1")
+    await page.get("Range: bytes=10-25", "X-Loud: 0")
+    assert (await page.get("X-Loud: 1")).body == LETTERS.upper()
+    assert (await page.get("X-Loud: 0")).body == LETTERS

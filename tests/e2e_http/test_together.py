@@ -178,3 +178,62 @@ async def test_who_asks_after_a_change_does_not_get_what_was_asked_for_before_it
 
     assert (after.text, (await before[0]).text) == ("new", "old")
     assert (await page.get()).text == "new"
+
+
+async def test_nobody_waits_for_the_end_of_what_is_not_for_sharing(web: Web) -> None:
+    """RFC 9111 section 4: its head has said so, though its body goes on."""
+    answered = asyncio.Event()
+
+    async def endless(wire: Wire, asked: Asked) -> None:
+        await gate.wait()
+        await wire.send(b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await answered.wait()
+        await wire.send(b"1\r\n1\r\n0\r\n\r\n")
+
+    gate = asyncio.Event()
+    page = web.page(endless, says("Cache-Control: no-store"))
+
+    first = await page.ask_together(1)
+    await page.until_asked(1)
+    others = await page.ask_together(3)
+    gate.set()
+    assert {reply.text for reply in await asyncio.gather(*others)} == {"2", "3", "4"}
+    answered.set()
+    assert (await first[0]).text == "1"
+
+
+async def test_nobody_waits_for_the_end_of_what_is_too_large(web: Web) -> None:
+    """RFC 9111 section 4: as soon as that is known."""
+    answered = asyncio.Event()
+
+    async def large(wire: Wire, asked: Asked) -> None:
+        await wire.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await gate.wait()
+        await wire.send(b"4\r\nfull\r\n")
+        await answered.wait()
+        await wire.send(b"0\r\n\r\n")
+
+    gate = asyncio.Event()
+    page = web.page(large, says(FRESH))
+
+    async with web.cached(max_body_bytes=3) as port:
+        first = await page.ask_together(1, port=port)
+        await page.until_asked(1)
+        others = await page.ask_together(2, port=port)
+        gate.set()
+        assert {reply.text for reply in await asyncio.gather(*others)} <= {"2", "3"}
+        answered.set()
+        assert (await first[0]).text == "full"
+
+
+async def test_nobody_waits_for_ever(web: Web) -> None:
+    """RFC 9111 section 4: ``coalesce_timeout`` is for how long; then everyone asks for itself."""
+    gate = asyncio.Event()
+    page = web.page(held(gate, says(FRESH)), says(FRESH))
+
+    async with web.cached(coalesce_timeout=0.02) as port:
+        first = await page.ask_together(1, port=port)
+        await page.until_asked(1)
+        assert (await page.get(port=port)).text == "2"
+        gate.set()
+        assert (await first[0]).text == "1"

@@ -119,10 +119,10 @@ class Page:
         """Return a request for it."""
         return request(self.path, *fields, **options)
 
-    async def ask_together(self, count: int, *fields: str) -> list[asyncio.Task[Reply]]:
+    async def ask_together(self, count: int, *fields: str, **options: Any) -> list[asyncio.Task[Reply]]:
         """Send requests, each on its connection, and wait until all of them have reached the cache."""
         enough = self._web.entered + count
-        asked = [asyncio.create_task(self.get(*fields)) for _ in range(count)]
+        asked = [asyncio.create_task(self.get(*fields, **options)) for _ in range(count)]
         await self._web.until_entered(enough)
         return asked
 
