@@ -3,7 +3,6 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from collections.abc import AsyncIterator, Iterator
-from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -32,9 +31,10 @@ from tests.servers.proxy import Proxy
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_session() -> Iterator[None]:
-    """Share what a session knows: to read the descriptions of Amazon's services takes longer than most tests."""
+    """Share a session: to read the descriptions of Amazon's services takes longer than most of the tests."""
+    session = get_session()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(example, "get_session", cache(get_session))
+        patch.setattr(example, "get_session", lambda: session)
         yield
 
 
