@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.process import ROOT, ServerProcess, running
+from tests.servers.process import ROOT, UNMEASURED, ServerProcess, running
 
 __all__ = ["cache_service"]
 
 _COMMAND = (
-    *(sys.executable, "-m", "uvicorn", "examples.custom_http_backend.service:app"),
+    *(*UNMEASURED, sys.executable, "-m", "uvicorn", "examples.custom_http_backend.service:app"),
     *("--app-dir", str(ROOT), "--port", "{port}", "--log-level", "warning"),
 )
 

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.servers.process import ROOT, ServerProcess, running
+from tests.servers.process import ROOT, UNMEASURED, ServerProcess, running
 from tests.servers.provision import missing
 
 __all__ = ["moto_server"]
 
-_COMMAND = (sys.executable, str(ROOT / "tests" / "examples" / "moto_server.py"), "{port}")
+_COMMAND = (*UNMEASURED, sys.executable, str(ROOT / "tests" / "examples" / "moto_server.py"), "{port}")
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "nobody",
     "AWS_SECRET_ACCESS_KEY": "nothing",

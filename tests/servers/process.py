@@ -19,12 +19,14 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-__all__ = ["ROOT", "ServerProcess", "find_program", "free_port", "running"]
+__all__ = ["ROOT", "UNMEASURED", "ServerProcess", "find_program", "free_port", "running"]
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "servers"
 """Where `scripts/_env` puts the servers that no package manager has."""
 START_SECONDS = 60.0
+UNMEASURED = ("env", "-u", "COVERAGE_PROCESS_CONFIG")
+"""What to put before the command of a server in Python whose lines coverage need not count."""
 _ATTEMPTS = 3
 
 
