@@ -73,7 +73,10 @@ CREDENTIALS: Final = frozenset(
 _LOCATIONS: Final = frozenset({b"location", b"content-location"})
 _CONDITIONAL: Final = frozenset({b"if-none-match", b"if-modified-since"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
-_NOTED: Final = OVERRIDES | CREDENTIALS | _CONDITIONAL | _FRAMING | {b"authorization", b"cookie", b"host"}
+_OTHERS: Final = frozenset({b"authorization", b"connection", b"cookie", b"host"})
+_NOTED: Final = OVERRIDES | CREDENTIALS | _CONDITIONAL | _FRAMING | _OTHERS
+_OF_THE_CONNECTION: Final = frozenset({b"close", b"http2-settings", b"keep-alive", b"te", b"upgrade"})
+"""What Connection usually names."""
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*)|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 _DEFAULT_PORT: Final = {"http": ":80", "https": ":443"}
 _PATH: Final = re.compile(rb"/[\x21-\x3e\x40-\x7e\x80-\xff]*\Z")
@@ -140,6 +143,9 @@ def examine(scope: Scope) -> Asked:
             asked.credentials.append(name.decode("ascii"))
         elif name in _CONDITIONAL:
             asked.conditional = True
+        elif name == b"connection":
+            if _drops_fields(value):
+                asked.overrides[name] = value
         elif name in _FRAMING:
             asked.content = asked.content or value != b"0"
         else:
@@ -152,6 +158,17 @@ def examine(scope: Scope) -> Asked:
         if asked.host:
             asked.url = url_key(scheme, asked.host, _raw_path(scope), scope.get("query_string", b""))
     return asked
+
+
+@lru_cache(maxsize=64)
+def _drops_fields(connection: bytes) -> bool:
+    """Return whether Connection names fields that mean something to an application.
+
+    A gateway does not pass those on (RFC 9110 section 7.6.1): it asks its origin for something else than we.
+    """
+    return not _OF_THE_CONNECTION.issuperset(
+        name for part in connection.lower().split(b",") if (name := part.strip())
+    )
 
 
 @lru_cache(maxsize=1024)

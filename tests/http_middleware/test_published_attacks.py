@@ -371,7 +371,6 @@ async def test_fat_get_without_a_length(mode: str) -> None:
 
 
 @both
-@pytest.mark.xfail(strict=True, reason="fields that Connection names select variants all the same")
 async def test_hop_by_hop_abuse(mode: str) -> None:
     """A gateway drops what Connection names, Accept-Language say: its answer is not for all who send that."""
 
