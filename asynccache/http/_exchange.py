@@ -108,8 +108,13 @@ class Exchange:
             parameters: What ``{names}`` in the policy's tags stand for: path parameters, arguments.
             connection: What ``policy.vary_on`` is called with; left out: the scope.
         """
-        if self.policy is not None:
-            return None  # a decorator inside another: the outer one has decided
+        if (
+            self.policy is not None
+        ):  # a decorator inside another, or inside a shared cache: it has been decided
+            if self._middleware.shared:
+                once = {name: self.scope[name] for name in ("method", "path")}  # of the first route only
+                self._middleware.warn_once(None, "mode='rfc9111'", once)
+            return None
         self.policy = policy
         if self.method not in ("GET", "HEAD"):
             return self._bypass("method", None)

@@ -50,6 +50,7 @@ _ADVICE: Final = {
     "lasting identity: return an id",
     "host": "the request has no single valid Host, or a malformed target",
     "content": "the request has a body, which cannot be part of the key",
+    "mode='rfc9111'": "policies of routes do nothing there: send Cache-Control",
 }
 
 
@@ -388,7 +389,8 @@ class CacheMiddleware:
         advice = _ADVICE.get(
             reason, f"list {reason!r} in vary= if the application reads it, or drop it at the proxy"
         )
-        logger.warning("%s %s is not cached: %s; %s", scope["method"], scope["path"], reason, advice)
+        route = scope["method"], scope["path"]
+        logger.warning("%s %s is not cached under its policy: %s; %s", *route, reason, advice)
 
 
 async def _begin_and_end(receive: Receive, send: Send) -> None:
