@@ -237,3 +237,39 @@ async def test_nobody_waits_for_ever(web: Web) -> None:
         assert (await page.get(port=port)).text == "2"
         gate.set()
         assert (await first[0]).text == "1"
+
+
+async def test_others_are_answered_though_the_first_has_left_amid_the_body(web: Web) -> None:
+    """RFC 9111 sections 3.3 and 4: what there is of it is thrown away, and one of them asks anew."""
+    left = asyncio.Event()
+
+    async def half(wire: Wire, asked: Asked) -> None:
+        await wire.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\nha")
+        await wire.rest()
+        left.set()
+
+    page = web.page(half, says(FRESH, body=b"full"))
+
+    async with web.line() as first:
+        await first.send(page.request())
+        await first.wire.head()
+        await first.wire.exactly(b"ha")
+        others = await page.ask_together(5)
+    await asyncio.wait_for(left.wait(), 30)
+
+    assert {(reply.body, reply.complete) for reply in await asyncio.gather(*others)} == {(b"full", True)}
+    assert len(page.asked) == 2
+
+
+@pytest.mark.xfail(reason="the origin is read no faster than the first client reads")
+async def test_others_do_not_wait_for_a_client_that_does_not_read(web: Web) -> None:
+    """RFC 9111 section 4: who reads slowly must not keep a response from all who want the same."""
+    size = 12 * 1024 * 1024  # more than the buffers of a connection take
+    page = web.page(says(FRESH, body=b"x" * size))
+
+    async with web.cached(max_body_bytes=size, coalesce_timeout=1) as port, web.line(port) as first:
+        await first.send(page.request())
+        await page.until_asked(1)
+        other = await page.get(port=port)
+    assert len(other.body) == size
+    assert len(page.asked) == 1
