@@ -2,8 +2,10 @@
 
 import asyncio
 
+import h11
 import pytest
 
+from examples.asgi_gateway.protocol import Protocol
 from tests.examples.gateways import OK, answer_to, body, gateway, get, lines
 from tests.wire import Play, Wire, repeating
 
@@ -179,6 +181,19 @@ async def test_it_does_not_matter_how_a_head_arrives() -> None:
     async with gateway(play) as (client, _):
         await client.send(OLD_GET)
         assert body(await client.rest()) == b"all"
+
+
+def test_it_may_have_arrived_with_its_end_before_it_is_read() -> None:
+    http = Protocol()
+    http.send(h11.Request(method="GET", target="/", headers=[("Host", "h")]))
+    http.send(h11.EndOfMessage())
+    http.receive(coded(b" foo") + b"all")
+    http.receive(b"")
+
+    events = [http.next_event() for _ in range(3)]
+
+    assert [type(event) for event in events] == [h11.Response, h11.Data, h11.EndOfMessage]
+    assert not http.renew()
 
 
 async def test_lines_may_end_without_a_carriage_return() -> None:
