@@ -7,8 +7,6 @@ import pytest
 import pytest_asyncio
 
 from asynccache import Cache
-from asynccache._engine.clock import stopwatch
-from asynccache._engine.guard import Guard
 from asynccache.backends import register_scheme
 from asynccache.errors import (
     BackendError,
@@ -18,7 +16,7 @@ from asynccache.errors import (
 )
 from asynccache.protocols import CacheBackendProtocol
 from examples.custom_http_backend.backend import HTTPBackend
-from tests.conformance.store_suites import PATIENT, Bare, OnCache, Wrapped
+from tests.conformance.store_suites import Bare, OnCache
 from tests.servers.process import ServerProcess
 from tests.servers.proxy import Proxy
 
@@ -37,12 +35,8 @@ class OverHTTP:
 class TestHTTPBackend(OverHTTP, Bare): ...
 
 
-class TestHTTPBackendWrapped(OverHTTP, Wrapped):
-    def as_used(self, backend: CacheBackendProtocol) -> CacheBackendProtocol:
-        return Guard(backend, stopwatch, timeout=PATIENT)  # it has no bulk forms to batch into
-
-
-class TestCacheOverHTTP(OverHTTP, OnCache): ...
+class TestCacheOverHTTP(OverHTTP, OnCache):
+    """Guarded, too: without bulk forms there is nothing else to be wrapped in."""
 
 
 @pytest_asyncio.fixture
