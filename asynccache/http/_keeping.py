@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from asynccache._engine.expiry import Lifetime
 from asynccache.config import HTTPConfig
 from asynccache.http._rfc9111 import ranges
-from asynccache.http._rfc9111.directives import Wishes, told
+from asynccache.http._rfc9111.directives import Told, Wishes, told
 from asynccache.http._rfc9111.fields import Headers, field_values
 from asynccache.http._rfc9111.freshness import explicit_lifetime, initial_age, only_date, terms
 from asynccache.http._rfc9111.selection import vary_names
@@ -21,7 +21,7 @@ from asynccache.http._rfc9111.validation import updated_fields
 from asynccache.http.rules import Asked
 from asynccache.policy import seconds
 
-__all__ = ["freshened", "kept_for", "not_kept", "received", "switches_of"]
+__all__ = ["Reading", "freshened", "kept_for", "not_kept", "read", "switches_of", "whole"]
 
 PARTIAL_CONTENT: Final = 206
 
@@ -41,21 +41,26 @@ def switches_of(http: HTTPConfig) -> Switches:
     )
 
 
-def received(
-    status: int,
-    headers: Headers,
-    body: bytes,
-    *,
-    request_time: float,
-    response_time: float,
-    switches: Switches,
-) -> StoredResponse:
-    """Return what is stored of a response.
+class Reading(NamedTuple):
+    """The head of a response, read once."""
+
+    said: Told
+    targeted: bool
+    """A targeted field says it."""
+    response: StoredResponse
+    """What would be stored, without the body."""
+    received: float
+    """When it came, seconds since the epoch."""
+
+
+def read(
+    status: int, headers: Headers, *, request_time: float, response_time: float, switches: Switches
+) -> Reading:
+    """Read the head of a response.
 
     Args:
         status: Its status.
         headers: Its fields, as received.
-        body: Its body.
         request_time: When the application was called, seconds since the epoch.
         response_time: When its response began.
         switches: The configuration.
@@ -64,10 +69,10 @@ def received(
     heuristic = switches.heuristic and status in HEURISTIC
     etags = field_values(headers, b"etag")
     date = only_date(headers, b"date", response_time)
-    return StoredResponse(
+    response = StoredResponse(
         status=status,
         headers=storable_fields(headers, said, private=switches.private),
-        body=body,
+        body=b"",
         etag=etags[0] if len(etags) == 1 else b"",
         shared=shared_by_origin(said),
         public=False,
@@ -75,7 +80,25 @@ def received(
         initial_age=initial_age(headers, request_time, response_time),
         last_modified=only_date(headers, b"last-modified", response_time),
         terms=terms(said, headers, response_time, targeted=targeted, heuristic=heuristic, switches=switches),
-        part=ranges.content_range(headers, len(body)) if status == PARTIAL_CONTENT else None,
+    )
+    return Reading(said, targeted, response, response_time)
+
+
+def whole(reading: Reading, headers: Headers, body: bytes, now: float) -> StoredResponse:
+    """Return what is stored of a response whose body has come.
+
+    Args:
+        reading: Its head.
+        headers: Its fields.
+        body: Its body.
+        now: Seconds since the epoch. The response has aged since its head came.
+    """
+    response = reading.response
+    return replace(
+        response,
+        body=body,
+        initial_age=response.initial_age + max(0.0, now - reading.received),
+        part=ranges.content_range(headers, len(body)) if response.status == PARTIAL_CONTENT else None,
     )
 
 
@@ -94,24 +117,14 @@ def freshened(
     headers = updated_fields(stored.headers, news)
     # Age is not among the stored fields: it is that of the message, or none.
     aged = (*headers, *((b"age", value) for value in field_values(news, b"age")))
-    if not field_values(
-        news, b"date"
-    ):  # the stored one says when the bytes were made, not when they were confirmed
+    if not field_values(news, b"date"):  # the stored one is of the bytes, not of their confirmation
         aged = tuple(field for field in aged if field[0] != b"date")
-    made = received(
-        stored.status,
-        aged,
-        stored.body,
-        request_time=request_time,
-        response_time=response_time,
-        switches=switches,
-    )
+    made = read(
+        stored.status, aged, request_time=request_time, response_time=response_time, switches=switches
+    ).response
     said, _ = told(headers, switches.targeted)
-    return msgspec.structs.replace(
-        made,
-        headers=storable_fields(headers, said, private=switches.private),
-        part=stored.part,
-    )
+    fields = storable_fields(headers, said, private=switches.private)
+    return replace(made, headers=fields, body=stored.body, part=stored.part)
 
 
 def kept_for(response: StoredResponse, switches: Switches) -> Lifetime:
@@ -130,7 +143,7 @@ def kept_for(response: StoredResponse, switches: Switches) -> Lifetime:
 
 
 def not_kept(
-    status: int,
+    reading: Reading,
     headers: Headers,
     *,
     asked: Asked,
@@ -138,40 +151,35 @@ def not_kept(
     wishes: Wishes,
     credentials: Iterable[bytes],
     post: bool,
-    request_time: float,
-    response_time: float,
     switches: Switches,
 ) -> str | None:
     """Return why a response is not stored, as a token for Cache-Status; None if it is.
 
     Args:
-        status: Its status.
+        reading: Its head.
         headers: Its fields.
         asked: The request's head.
         scheme: The request's scheme.
         wishes: What the request asks of caches.
         credentials: The request's fields that tell who is asking.
         post: It answers a POST, and may stand for its URL.
-        request_time: When the application was called, seconds since the epoch.
-        response_time: When its response began.
         switches: The configuration.
     """
-    said, targeted = told(headers, switches.targeted)
-    reason = unstorable(status, headers, said, credentials=credentials, targeted=targeted, switches=switches)
+    said, targeted, response, now = reading
+    private = switches.private
+    reason = unstorable(
+        response.status, headers, said, credentials=credentials, targeted=targeted, switches=switches
+    )
     if reason is not None:
         return reason
     if wishes.no_store:
         return "request"
-    private = switches.private
-    if post and explicit_lifetime(said, headers, response_time, targeted=targeted, private=private) is None:
+    if post and explicit_lifetime(said, headers, now, targeted=targeted, private=private) is None:
         return "method"  # RFC 9110 section 9.3.3
-    names = [name.decode("latin-1") for name in vary_names(headers) or ()]
-    override = asked.unkeyed(scheme, names)
-    if override is not None:
-        return override
-    response = received(
-        status, headers, b"", request_time=request_time, response_time=response_time, switches=switches
-    )
+    if asked.overrides:
+        override = asked.unkeyed(scheme, [name.decode("latin-1") for name in vary_names(headers) or ()])
+        if override is not None:
+            return override
     validator = bool(response.etag) or response.last_modified is not None
     wanting = response.terms is None or useless(
         response.terms, response.initial_age, validator=validator, switches=switches

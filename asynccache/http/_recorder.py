@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any
 
-from asynccache.http._rfc9111.fields import Headers
+from asynccache.http._rfc9111.fields import FieldLines, Headers
 from asynccache.http._rfc9111.storing import content_length, refusal
 
 __all__ = ["Message", "Recording", "listed"]
@@ -51,7 +51,9 @@ class Recording:
         """Take the head of any response."""
         self.started = True
         self.status = message["status"]
-        self.headers = tuple((bytes(name), bytes(value)) for name, value in message.get("headers", ()))
+        self.headers = FieldLines.of(
+            (bytes(name), bytes(value)) for name, value in message.get("headers", ())
+        )
         if message.get("trailers"):
             return "trailers"
         announced = content_length(self.headers)

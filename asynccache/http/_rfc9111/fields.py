@@ -16,6 +16,7 @@ __all__ = [
     "MAX_DELTA",
     "Directives",
     "EntityTag",
+    "FieldLines",
     "Headers",
     "age",
     "cache_control",
@@ -45,8 +46,25 @@ def is_token(text: bytes) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
+class FieldLines(tuple[tuple[bytes, bytes], ...]):  # noqa: SLOT001  (tuples cannot have any)
+    """Header fields that will be looked at often: their values are found by name."""
+
+    values: dict[bytes, list[bytes]]
+
+    @classmethod
+    def of(cls, lines: Iterable[tuple[bytes, bytes]]) -> FieldLines:
+        """Return the lines, ready to be looked at."""
+        made = cls(lines)
+        made.values = {}
+        for name, value in made:
+            made.values.setdefault(name.lower(), []).append(value)
+        return made
+
+
 def field_values(headers: Headers, name: bytes) -> list[bytes]:
     """Return the value of every line of the field ``name`` (lower-case), in order (RFC 9110 section 5.2)."""
+    if type(headers) is FieldLines:
+        return headers.values.get(name, [])
     size = len(name)
     return [value for key, value in headers if len(key) == size and (key == name or key.lower() == name)]
 
