@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -259,3 +260,44 @@ async def test_fifty_megabytes_pass_through_a_few(web: Web, chunked: bool) -> No
         assert most - before < 6 * MIB
         await line.send(request(page.path, "Cache-Control: only-if-cached"))
         assert (await line.reply()).status == 504
+
+
+@pytest.mark.parametrize(
+    "parts, raises",
+    [
+        ([b"fo"], False),
+        ([b"fo", b""], False),
+        ([b"fourfour"], False),
+        ([b"four", b"four"], False),
+        ([b"fo"], True),
+    ],
+)
+async def test_an_application_that_does_not_keep_its_word_has_nothing_stored(
+    web: Web, parts: list[bytes], raises: bool
+) -> None:
+    """RFC 9110 section 8.6: a body that is not as long as announced, also of what is no gateway."""
+    runs = 0
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal runs
+        if scope["type"] == "lifespan":
+            return
+        runs += 1
+        headers = [(b"cache-control", b"max-age=60"), (b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if runs > 1:
+            await send({"type": "http.response.body", "body": b"four"})
+            return
+        for number, part in enumerate(parts):
+            more = raises or number < len(parts) - 1
+            await send({"type": "http.response.body", "body": part, "more_body": more})
+        if raises:
+            raise ZeroDivisionError
+
+    async with web.cached(application) as port:
+        broken = await web.ask("/", port=port)
+        replies = [await web.ask("/", port=port) for _ in range(2)]
+
+    assert "stored" not in broken.cache_status
+    assert not broken.complete or broken.status == 500 or broken.body == b"four"
+    assert [(reply.body, reply.hit) for reply in replies] == [(b"four", False), (b"four", True)]

@@ -230,3 +230,36 @@ async def test_an_absolute_target_poisons_nothing(web: Web) -> None:
         count = len(page.asked)
         reply = await page.get(host=host)
         assert reply.text == str(count + 1) or page.asked[int(reply.text) - 1].get("host") == host
+
+
+async def test_a_client_that_leaves_amid_its_request_has_not_asked(web: Web) -> None:
+    """RFC 9112 section 8: an incomplete request is none, and nothing waits for the rest of it."""
+    page = web.page(says(FRESH))
+    asked = page.request("X-Any: 1")
+
+    for cut in range(1, len(asked), 9):
+        async with web.line() as line:
+            await line.send(asked[:cut])
+    assert (await page.get()).text == "1"
+    assert len(page.asked) == 1
+
+
+async def test_a_client_that_leaves_amid_its_pipeline_blocks_nobody(web: Web) -> None:
+    """RFC 9112 sections 9.3.2 and 9.6: what has been asked for on its connection is anyone's to ask for."""
+    gate = asyncio.Event()
+    slow = [web.page(held(gate, says(FRESH))), web.page(held(gate, says(FRESH)))]
+    hit = web.page(says(FRESH))
+    await hit.get()
+
+    async with web.line() as line:
+        await line.send(hit.request() + slow[0].request() + slow[1].request() + hit.request())
+        assert (await line.reply()).hit
+        await slow[0].until_asked(1)
+    asked = [await page.ask_together(2) for page in slow]
+    gate.set()
+
+    for requests in asked:
+        assert {reply.status for reply in await asyncio.gather(*requests)} == {200}
+    assert (await hit.get()).hit
+    for page in slow:
+        assert (await page.get()).hit

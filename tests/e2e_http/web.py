@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from asynccache import CacheConfig, HTTPConfig, InMemoryBackend
+from asynccache.http import CacheMiddleware
 from asynccache.testing import FakeClock
 from examples.asgi_gateway.__main__ import SERVER
 from examples.asgi_gateway.gateway import create_app
@@ -184,15 +185,17 @@ class Web:
             yield self
 
     @asynccontextmanager
-    async def cached(self, **options: Any) -> AsyncGenerator[int]:
+    async def cached(self, inside: Any = None, **options: Any) -> AsyncGenerator[int]:
         """Serve a gateway with another cache in front of the origin, and give its port.
 
         Args:
+            inside: An application to have behind the cache, instead of the gateway.
             options: Settings of `HTTPConfig`, and ``backend``.
         """
         backend = options.pop("backend", None) or InMemoryBackend(clock=self.clock)
         config = CacheConfig(backend=backend, http=HTTPConfig(mode="rfc9111", **options), clock=self.clock)
-        app = create_app(Origin(f"http://127.0.0.1:{self.origin.port}"), config)
+        origin = Origin(f"http://127.0.0.1:{self.origin.port}")
+        app = create_app(origin, config) if inside is None else CacheMiddleware(inside, config)
 
         async def counted(scope: Any, receive: Any, send: Any) -> None:
             self.entered += scope["type"] == "http"
