@@ -64,7 +64,8 @@ class Recording:
 
     def take(self, message: Message) -> str | None:
         """Take a part of the body."""
-        chunk: bytes = message.get("body", b"")
+        # A copy, unless they are bytes: what is in a buffer may be something else by the end of the response.
+        chunk = bytes(message.get("body", b""))
         self._size += len(chunk)
         if self._size > self._limit:
             return "too-large"
@@ -79,6 +80,4 @@ class Recording:
 
     def body(self) -> bytes:
         """Return what there is of the body."""
-        if len(self._chunks) == 1:
-            return bytes(self._chunks[0])
-        return b"".join(self._chunks)
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
