@@ -61,7 +61,7 @@ class Forwarding:
     async def run(self, headers: Headers) -> None:
         """Run the application with the request fields ``headers``."""
         passage = self._passage
-        self._asked_ourselves = passage.usable is not None and list(headers) != list(passage.headers)
+        self._asked_ourselves = passage.asking
         self._scope = scope = {**passage.scope, "headers": headers}
         exchange = Exchange(self._middleware, scope, passage.send)
         exchange.policy = _IN_FORCE

@@ -58,6 +58,8 @@ class Passage:
         self.detail: str | None = None
         self.refreshing = refreshing
         """The request is the cache's own: what is stored does not answer it."""
+        self.asking = False
+        """The application is asked about what is stored: a 304 or a 206 answers us, not the client."""
         self.usable: tuple[Entry, StoredResponse] | None = None
         """What is stored for this request, though it may have to be validated."""
         self.wanted = Wanted(self.asked.url, self.headers)
@@ -127,6 +129,7 @@ class Passage:
         if forwarding.unanswered:
             # What came does not go with what is stored: ask once more, without any of that.
             self.usable = self.detail = None
+            self.asking = False
             self.receive = _no_content(self.receive)
             await Forwarding(self, None).run(self.headers)
 
@@ -152,6 +155,7 @@ class Passage:
             asked = [] if self.ranges is not None else ranges.missing_range(response)
         if not asked:
             return rules.without_conditions(self.headers) if self.refreshing else list(self.headers)
+        self.asking = True
         return [*(field for field in self.headers if field[0] not in _OURS), *asked]
 
     # -- what is stored -----------------------------------------------------------------------------
