@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 from asynccache import events
@@ -54,6 +55,7 @@ class Keeper:
         "_passage",
         "_reading",
         "_request_time",
+        "_session",
         "_started",
     )
 
@@ -66,12 +68,15 @@ class Keeper:
         self._asked: Headers = passage.headers
         self._request_time = 0.0
         self._started = 0.0
+        self._session: object = None
+        """The session as the application finds it. The cookie of one that it changes is added further out."""
 
     def begin(self, headers: Headers) -> None:
         """Note that the application starts now, with the request fields ``headers``."""
         self._asked = headers
         self._request_time = self._middleware.responses.store.clock()
         self._started = stopwatch()
+        self._session = copy(self._passage.scope.get("session"))
 
     @property
     def open(self) -> bool:
@@ -100,6 +105,8 @@ class Keeper:
         self._reading = reading = read(
             status, headers, request_time=self._request_time, response_time=now, switches=switches
         )
+        if passage.scope.get("session") != self._session:
+            return "session"
         ranged = field_values(headers, b"content-range") and field_values(self._asked, b"range")
         if status == OK and ranged:
             return "partial"  # by the RFC that field means nothing here, but half a page is half a page
