@@ -139,6 +139,11 @@ class Shop:
         await scope[SCOPE_KEY].cache.invalidate_tags("shop:1")
         return Page(f"sold {run}", {})
 
+    async def post_renamed(self, _: dict[str, str], run: int, scope: Any) -> Page:
+        """Makes a route's responses worthless."""
+        await asynccache_starlette.invalidate_route(Request(scope), "language")
+        return Page(f"renamed {run}", {})
+
     async def lasting(self, _: dict[str, str], run: int, __: Any) -> Page:
         """Does something when its response is sent."""
 
@@ -152,7 +157,7 @@ GETS = [
     *("/fresh", "/validated", "/language", "/items/1", "/digits", "/lenient", "/fragile", "/login", "/me"),
     *("/shared", "/stream", "/tagged", "/lasting"),
 ]
-POSTS = ["/items", "/sold"]
+POSTS = ["/items", "/sold", "/renamed"]
 
 
 # -- plain ASGI ---------------------------------------------------------------------------------------------
@@ -230,7 +235,7 @@ def _starlette_routes(shop: Shop, kind: Any) -> list[Any]:
     endpoint = _starlette_endpoint(shop)
     policy = {"cache": 60} if kind is asynccache_starlette.Route else {}
     return [
-        *(kind(path, endpoint, methods=["GET"]) for path in GETS),
+        *(kind(path, endpoint, methods=["GET"], name=path[1:]) for path in GETS),
         *(kind(path, endpoint, methods=["POST"]) for path in POSTS),
         kind("/silent", endpoint, methods=["GET"], **policy),
     ]
@@ -256,7 +261,7 @@ def _starlette_drop_in(shop: Shop, config: CacheConfig) -> App:
 def _fastapi_filled(app: Any, shop: Shop, silent: Callable[..., Any], **policy: Any) -> App:
     endpoint = _starlette_endpoint(shop)
     for path in GETS:
-        app.api_route(path, methods=["GET", "HEAD"])(endpoint)
+        app.api_route(path, methods=["GET", "HEAD"], name=path[1:])(endpoint)
     for path in POSTS:
         app.post(path)(endpoint)
     app.get("/silent", **policy)(silent)

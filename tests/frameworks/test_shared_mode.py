@@ -258,3 +258,19 @@ async def test_one_warning_says_that_policies_do_nothing(name: str, caplog: pyte
     warnings: list[Any] = [record.getMessage() for record in caplog.records]
     advice = "policies of routes do nothing there: send Cache-Control"
     assert warnings == [f"GET /silent is not cached under its policy: mode='rfc9111'; {advice}"]
+
+
+ROUTED = [name for name in WITH_POLICIES if not name.startswith("litestar")]
+    name for name in INSTALLATIONS if "around" not in name and name.startswith(("fastapi", "starlette"))
+]
+
+
+@pytest.mark.parametrize("name", ROUTED)
+async def test_a_route_can_be_invalidated_by_its_name(name: str) -> None:
+    """Every query and every variant of it; other routes stay."""
+    async with serve(INSTALLATIONS[name]) as run:
+        targets = ["/language", "/language?page=2", "/fresh"]
+        for hit in (False, True):
+            assert [(await run.ask(target)).hit for target in targets] == [hit] * 3
+        await run.ask("/renamed", "POST")
+        assert [(await run.ask(target)).hit for target in targets] == [False, False, True]
