@@ -144,7 +144,7 @@ async def test_slots_that_move_are_followed(redis_cluster: Nodes) -> None:
 async def test_a_replica_takes_over_a_primarys_slots(nodes: Nodes, how: str) -> None:
     """Dead, or silent so that every call is cut off by the guard: the other shards go on, then all do."""
     lost = nodes.primaries[0]
-    store = RedisBackend(nodes.url, timeout=10)
+    store = RedisBackend(nodes.url, timeout=4)  # it may ask the silent one, once, where the slots are
     guarded = Guard(store, stopwatch, timeout=0.25, breaker_failures=100_000)
     await guarded.open()
     keys = [f"k{number}" for number in range(60)]
