@@ -261,8 +261,6 @@ async def test_one_warning_says_that_policies_do_nothing(name: str, caplog: pyte
 
 
 ROUTED = [name for name in WITH_POLICIES if not name.startswith("litestar")]
-    name for name in INSTALLATIONS if "around" not in name and name.startswith(("fastapi", "starlette"))
-]
 
 
 @pytest.mark.parametrize("name", ROUTED)
