@@ -17,10 +17,11 @@ ON_ERROR = "Cache-Control: max-age=10, stale-if-error=30"
 
 async def hit(page: Page, text: str, *fields: str) -> None:
     """Ask until the answer of the origin that is on its way has been stored."""
-    while True:
-        reply = await page.get(*fields)
-        if reply.hit and reply.text == text and "stale" not in reply.cache_status:
-            return
+    async with asyncio.timeout(30):
+        while True:
+            reply = await page.get(*fields)
+            if reply.hit and reply.text == text and "stale" not in reply.cache_status:
+                return
 
 
 async def test_it_is_served_at_once_and_asked_for_in_the_background(web: Web) -> None:
@@ -86,8 +87,9 @@ async def test_a_background_question_that_fails_harms_nobody(web: Web) -> None:
     await page.get()
     web.clock.advance(15)
 
-    while len(page.asked) < 6:  # the gateway asks twice: the connection was not new
-        assert (await page.get()).text == "1"
+    async with asyncio.timeout(30):
+        while len(page.asked) < 6:  # the gateway asks twice: the connection was not new
+            assert (await page.get()).text == "1"
     page.then(says(WHILE, body=b"new"))
     await hit(page, "new")
 
