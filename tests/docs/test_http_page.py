@@ -1,4 +1,4 @@
-"""docs/http.md says where each rule of the RFCs is kept: those places are there, and every section is told."""
+"""docs/http.md says where each rule of the RFCs is kept: the places are there, every section is told."""
 
 import importlib
 import re
