@@ -18,7 +18,7 @@ from asynccache.http._rfc9111.fields import Headers, field_values
 from asynccache.http._rfc9111.selection import content_language, selecting
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.storing import content_length, unstorable
-from asynccache.http._rfc9111.validation import same
+from asynccache.http._rfc9111.validation import entity_tag, same
 from asynccache.http._shared_replies import response_tags
 
 if TYPE_CHECKING:
@@ -180,10 +180,11 @@ class Keeper:
             and modified in ([], field_values(stored.headers, b"last-modified"))
             and stored.part is None
         )
-        if unchanged:
+        if unchanged and (modified or entity_tag(headers) is not None):
             await self._freshen(stored, headers)
-        else:
-            await self.abandon(Answer.RETRY)
+            return
+        await self.abandon(Answer.RETRY)
+        if not unchanged:  # a length alone says neither that it is the same nor that it is another
             await self._remove()
 
     async def _freshen(self, stored: StoredResponse, headers: Headers) -> Kept:
