@@ -21,7 +21,7 @@ from asynccache.http._coalescing import Answer, Shared
 from asynccache.http._context import CacheContext
 from asynccache.http._production import SERVER_ERROR, Production
 from asynccache.http._recorder import listed
-from asynccache.http._replies import Reply, nothing_stored, replay
+from asynccache.http._replies import Fields, Reply, nothing_stored, replay, without_repeated
 from asynccache.http._responses import Found, Wanted
 from asynccache.http._rfc9111.invalidation import SAFE, invalidates
 from asynccache.http._rfc9111.stored import StoredResponse
@@ -55,6 +55,8 @@ class Exchange:
     """One more part of the key, from the framework; unlike ``vary_on`` it says nothing about who asks."""
     _asked: rules.Asked | None = None
     _client_gone = False
+    _replayed: Fields | None = None
+    """The fields of a stored response, as it began its way out."""
     _production: Production | None = None
     _refusal: str | None = None
     _fallback: tuple[Entry, StoredResponse] | None = None
@@ -99,6 +101,7 @@ class Exchange:
         reply = fronts.reply(self.scope, policy)
         if reply is not None:
             self.policy = policy
+            self._replayed = tuple(reply.headers)
         return reply
 
     async def lookup(
@@ -111,9 +114,8 @@ class Exchange:
             parameters: What ``{names}`` in the policy's tags stand for: path parameters, arguments.
             connection: What ``policy.vary_on`` is called with; left out: the scope.
         """
-        if (
-            self.policy is not None
-        ):  # a decorator inside another, or inside a shared cache: it has been decided
+        if self.policy is not None:
+            # A decorator inside another, or inside a shared cache: it has been decided.
             if self._middleware.shared:
                 once = {name: self.scope[name] for name in ("method", "path")}  # of the first route only
                 self._middleware.warn_once(None, "mode='rfc9111'", once)
@@ -133,7 +135,10 @@ class Exchange:
         attempt = Attempt(
             policy, self._middleware.lifetime(policy), wanted, tags, shared_only=reason is not None
         )
-        return await (self._refresh(attempt) if self.refreshing else self._resolve(attempt))
+        reply = await (self._refresh(attempt) if self.refreshing else self._resolve(attempt))
+        if reply is not None:
+            self._replayed = tuple(reply.headers)
+        return reply
 
     async def early(self, policy: CachePolicy, url: str, names: tuple[bytes, ...]) -> Reply | None:
         """Return the stored response of a public route, before routing; None: go on as usual."""
@@ -312,6 +317,8 @@ class Exchange:
             return self._recorded(self._production, message)
         quiet = self.forward is None and (self.policy is not None or self.method in SAFE)
         if quiet or message["type"] != "http.response.start":
+            if self._replayed is not None and message["type"] == "http.response.start":
+                message = without_repeated(message, self._replayed)
             return self._send(message)
         return self._unrecorded(message)
 

@@ -193,9 +193,6 @@ class CacheMiddleware:
         return True
 
     async def _lifespan(self, scope: rules.Scope, receive: Receive, send: Send) -> None:
-        if "state" in scope:
-            scope["state"][SCOPE_KEY] = self.cache
-
         asked = opened = failed = False
 
         async def receive_and_open() -> Any:

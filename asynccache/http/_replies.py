@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -15,12 +16,24 @@ from asynccache.http._rfc9111.storing import is_shared, replayable
 from asynccache.http._rfc9111.validation import make_etag, not_modified, not_modified_fields
 from asynccache.policy import CachePolicy, seconds
 
-__all__ = ["Reply", "added_fields", "nothing_stored", "replay", "stored_response"]
+__all__ = [
+    "Fields",
+    "Reply",
+    "added_fields",
+    "nothing_stored",
+    "replay",
+    "stored_response",
+    "without_repeated",
+]
 
 OK: Final = 200
 NOT_MODIFIED: Final = 304
 GATEWAY_TIMEOUT: Final = 504
 _BODILESS: Final = frozenset({204, 304})
+
+
+Fields = tuple[tuple[bytes, bytes], ...]
+"""Fields that will not change."""
 
 
 class Reply(NamedTuple):
@@ -69,6 +82,30 @@ def replay(
     if response.status not in _BODILESS:
         own.append((b"content-length", b"%d" % len(response.body)))
     return Reply(response.status, [*response.headers, *own], b"" if head else response.body)
+
+
+def without_repeated(message: Any, replayed: Fields) -> Any:
+    """Return the head of a stored response without lines that have been added to it a second time.
+
+    Middleware between the route and the cache added them when the response was stored, and adds them again
+    on its way out. What it sets it may set anew.
+
+    Args:
+        message: The head as it arrives at the cache.
+        replayed: The stored response's fields.
+    """
+    headers = message["headers"]
+    if not isinstance(headers, (list, tuple)) or len(headers) <= len(replayed):
+        return message
+    left = Counter(replayed)
+    kept: list[tuple[bytes, bytes]] = []
+    for field in headers:
+        known = left.get(field)
+        if known != 0:
+            kept.append(field)
+            if known is not None:
+                left[field] -= 1
+    return {**message, "headers": kept}
 
 
 def nothing_stored(forward: cache_status.Forward, *, status: bool) -> Reply:
