@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from asynccache import events
@@ -60,8 +59,6 @@ class Exchange:
     _production: Production | None = None
     _refusal: str | None = None
     _fallback: tuple[Entry, StoredResponse] | None = None
-    _session: object = None
-    """The session as the endpoint finds it. The cookie of one that it changes is added further out."""
 
     def __init__(self, middleware: CacheMiddleware, scope: rules.Scope, send: Send) -> None:
         self._middleware = middleware
@@ -210,8 +207,7 @@ class Exchange:
             if reply is not None:
                 await self._abandon(Answer.RETRY)
                 return reply
-        self._session = copy(self.scope.get("session"))
-        await production.begin()
+        await production.begin(self.scope)
         return None
 
     async def _refresh(self, attempt: Attempt) -> Reply | None:
@@ -226,8 +222,7 @@ class Exchange:
         if claim.lease.held_by_other and found.entry is not None and found.response is not None:
             await self._abandon(Answer.RETRY)
             return self._replay(found.entry, found.response, None)  # nobody receives it
-        self._session = copy(self.scope.get("session"))
-        await production.begin()
+        await production.begin(self.scope)
         return None
 
     # -- what is stored -----------------------------------------------------------------------------
@@ -323,10 +318,6 @@ class Exchange:
         return self._unrecorded(message)
 
     async def _recorded(self, production: Production, message: Any) -> None:
-        if message["type"] == "http.response.start" and self.scope.get("session") != self._session:
-            await self.refuse("session")
-            await self._unrecorded(message)
-            return
         if not production.replaced:
             for outgoing in await production.record(message, self):
                 try:

@@ -107,6 +107,8 @@ class Keeper:
         )
         if passage.scope.get("session") != self._session:
             return "session"
+        if passage.asked.content:
+            return "content"
         ranged = field_values(headers, b"content-range") and field_values(self._asked, b"range")
         if status == OK and ranged:
             return "partial"  # by the RFC that field means nothing here, but half a page is half a page
@@ -246,7 +248,7 @@ class Keeper:
             names=names,
             run=claim.run,
             lease=claim.lease,
-            language=content_language(response.headers),
+            language=content_language(passage.headers, response.headers),
         )
         terms = response.terms
         if response.part is None and terms and not terms.always and response.initial_age < terms.lifetime:

@@ -154,6 +154,7 @@ class CacheMiddleware:
         if scope["path"] in self._public_paths and await self._answered(exchange, send):
             return
         scope[SCOPE_KEY] = exchange
+        receive = rules.watched(scope, receive, exchange)
         ruled = self._rules.match(scope) if self._rules else None
         token = current.set(exchange)
         try:

@@ -48,11 +48,11 @@ class Passage:
     ) -> None:
         self.middleware = middleware
         self.scope = scope
-        self.receive = receive
         self.send: Callable[[Any], Awaitable[None]] = send
         self.headers = scope["headers"]
         self.method: str = scope["method"]
         self.asked = rules.examine(scope)
+        self.receive = rules.watched(scope, receive, self)
         self.forward: cache_status.Forward | None = None
         """Why the application is asked; None after a hit."""
         self.detail: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from asynccache import events
@@ -17,6 +18,7 @@ from asynccache.http._responses import Found
 from asynccache.http._rfc9111.selection import vary_names
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.storing import is_shared
+from asynccache.http.rules import Scope
 
 if TYPE_CHECKING:
     from asynccache.http._exchange import Exchange
@@ -40,6 +42,7 @@ class Production:
         "_head",
         "_middleware",
         "_request_time",
+        "_session",
         "_started",
         "claim",
         "fallback",
@@ -68,6 +71,8 @@ class Production:
         self._head: Any = None
         """The start message, held back until the first part of the body: it may still get an ETag."""
         self._request_time = 0.0
+        self._session: object = None
+        """The session as the application finds it. The cookie of one that it changes is added further out."""
         self._started = 0.0
 
     @property
@@ -75,9 +80,10 @@ class Production:
         """It is known whether the response is stored."""
         return self.claim.ended
 
-    async def begin(self) -> None:
+    async def begin(self, scope: Scope) -> None:
         """Note how things stand: the application starts now."""
         await self.claim.read_stamps()
+        self._session = copy(scope.get("session"))
         self._request_time = self._middleware.responses.store.clock()
         self._started = stopwatch()
 
@@ -104,10 +110,11 @@ class Production:
         policy = self._attempt.policy
         head = varied(message, self._middleware.reads(exchange.scope).names(policy))
         reason = self.recording.start(head, frozenset(policy.statuses))
+        if reason is None and exchange.scope.get("session") != self._session:
+            reason = "session"
         if reason is None and self._attempt.shared_only and not is_shared(self.recording.headers):
             reason = "authorization"
-        if reason is None and exchange.adjusted is not None and not exchange.adjusted.stored:
-            reason = "no-store"
+        reason = reason or _spoiled(exchange)
         if reason is not None:
             await self.give_up(reason)
             return (exchange.marked(message, stored=False, detail=reason),)
@@ -117,8 +124,7 @@ class Production:
 
     async def _body(self, message: Any, exchange: Exchange) -> tuple[Any, ...]:
         reason = self.recording.take(message)
-        if reason is None and exchange.adjusted is not None and not exchange.adjusted.stored:
-            reason = "no-store"  # looked at with every part: a stream may come to know it late
+        reason = reason or _spoiled(exchange)  # with every part: a stream may come to know it late
         if reason is not None:
             await self.give_up(reason)
         elif self.recording.complete:
@@ -174,6 +180,13 @@ class Production:
         """The response will not be stored."""
         self.refusal = reason
         await self.claim.give_up()
+
+
+def _spoiled(exchange: Exchange) -> str | None:
+    """Return why the response must not be stored, by what has happened since the request."""
+    if exchange.adjusted is not None and not exchange.adjusted.stored:
+        return "no-store"
+    return "content" if exchange.asked.content else None
 
 
 def _with_fields(message: Any, fields: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from asynccache._engine.entry import Entry
 from asynccache.http import cache_status
-from asynccache.http._recorder import Recording
+from asynccache.http._recorder import Recording, listed
 from asynccache.http._rfc9111.fields import Headers, field_values, http_date
 from asynccache.http._rfc9111.freshness import client_cache_control, current_age, initial_age
 from asynccache.http._rfc9111.stored import StoredResponse
@@ -94,8 +94,9 @@ def without_repeated(message: Any, replayed: Fields) -> Any:
         message: The head as it arrives at the cache.
         replayed: The stored response's fields.
     """
-    headers = message["headers"]
-    if not isinstance(headers, (list, tuple)) or len(headers) <= len(replayed):
+    message = listed(message)
+    headers: Headers = message.get("headers", ())
+    if len(headers) <= len(replayed):
         return message
     left = Counter(replayed)
     kept: list[tuple[bytes, bytes]] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from asynccache.http._rfc9111.fields import Headers, cache_control
@@ -333,6 +333,29 @@ def client_refuses(headers: Headers, age: float, left: float) -> bool:
     max_age = directives.seconds("max-age")
     min_fresh = directives.seconds("min-fresh")
     return (max_age is not None and age > max_age) or (min_fresh is not None and left < min_fresh)
+
+
+class Asking(Protocol):
+    """What a request is part of."""
+
+    @property
+    def asked(self) -> Asked:
+        """The request's head."""
+        ...
+
+
+def watched(scope: Scope, receive: Any, whose: Asking) -> Any:
+    """Return ``receive``, noting a body of which no field tells, as HTTP/2 has them."""
+    if scope.get("http_version", "1.1").startswith("1"):
+        return receive
+
+    async def watching() -> Any:
+        message = await receive()
+        if message.get("body"):
+            whose.asked.content = True
+        return message
+
+    return watching
 
 
 def without_conditions(headers: Headers) -> list[tuple[bytes, bytes]]:

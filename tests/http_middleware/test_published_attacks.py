@@ -360,7 +360,6 @@ async def test_fat_get(mode: str, length: tuple[str, str]) -> None:
 
 
 @both
-@pytest.mark.xfail(strict=True, reason="nobody looks whether the application has read a body")
 async def test_fat_get_without_a_length(mode: str) -> None:
     """HTTP/2 has bodies whose length no field tells: the answer of who has read one is kept out."""
     target = Target(lambda asked: said(asked.body.decode() or "page"), mode, reads_body=True)

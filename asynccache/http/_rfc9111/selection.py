@@ -138,8 +138,7 @@ def preferred_language(headers: Headers) -> bytes | None:
     """
     best: bytes | None = None
     most = 0.0
-    for member in list_members(headers, ACCEPT_LANGUAGE):
-        found = _LANGUAGE.fullmatch(member)
+    for found in map(_LANGUAGE.fullmatch, list_members(headers, ACCEPT_LANGUAGE)):
         if found is None:
             return None
         weight = float(found["weight"] or b"1")
@@ -150,10 +149,19 @@ def preferred_language(headers: Headers) -> bytes | None:
     return None if best == b"*" else best
 
 
-def content_language(headers: Headers) -> bytes | None:
-    """Return the one language a response is in, lower-case; None if it does not name exactly one."""
+def content_language(request_headers: Headers, headers: Headers) -> bytes | None:
+    """Return the language for which others may have a response too, lower-case; None if there is none.
+
+    It names exactly one, and was asked for with nothing but languages and weights: what else a client writes
+    into the field, a page may show.
+
+    Args:
+        request_headers: The fields of the request that it answers.
+        headers: Its own fields.
+    """
     members = list_members(headers, b"content-language")
-    return members[0].lower() if len(members) == 1 else None
+    asked = list_members(request_headers, ACCEPT_LANGUAGE)
+    return members[0].lower() if len(members) == 1 and all(map(_LANGUAGE.fullmatch, asked)) else None
 
 
 def variant_digest(names: Sequence[bytes], request_headers: Headers, extra: Sequence[str] = ()) -> str:
