@@ -33,7 +33,19 @@ DIRECTIVES = {
     "stale-if-error": ("stale-if-error=5", "stale-if-error=60"),
 }
 LIFETIMES = (("max-age=10",), ("max-age=10", "max-age=5", "max-age=0"), ("",))
-VALIDATED = ((), ("etag",), ("etag", "new"), ("modified", "new"))
+THEMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    ((), ()),
+    ((), ("etag",)),
+    ((), ("etag", "new")),
+    ((), ("modified", "new")),
+    ((), ("vary",)),
+    ((), ("expires", "dated")),
+    ((), ("expires", "targeted")),
+    (("stale-if-error",), ("failure",)),
+    (("stale-if-error",), ("status",)),
+    (("stale-while-revalidate",), ("etag", "new")),
+)
+"""Directives and parts of plans that have something to say to each other."""
 PLANS: dict[str, tuple[Any, ...]] = {
     "targeted": (("max-age=5",), ("no-store",), ("max-age=10", "stale-while-revalidate=5"), ("private",)),
     "status": (203, 404, 500, 503, 302, 599, 501),
@@ -68,7 +80,15 @@ FIELDS = {
     "pragma": ("no-cache",),
     "if-none-match": ("@tag", "@weak", "@tags", '"none"', "*"),
     "if-modified-since": ("@modified", "Fri, 01 Jan 2100 00:00:00 GMT", "Sun, 06 Nov 1994 08:49:37 GMT"),
-    "range": ("bytes=0-3", "bytes=4-", "bytes=-5", "bytes=999-", "bytes=0-1,4-5", "bytes=2-6"),
+    "range": (
+        "bytes=0-3",
+        "bytes=4-",
+        "bytes=-5",
+        "bytes=999-",
+        "bytes=0-1,4-5",
+        "bytes=2-6",
+        "bytes=0-8,0-8",
+    ),
     "if-range": ("@tag", "@weak", "@modified", '"none"'),
     "if-match": ("*",),
 }
