@@ -67,7 +67,7 @@ class Forwarding:
         exchange.policy = _IN_FORCE
         scope[SCOPE_KEY] = exchange
         token = current.set(exchange)
-        self._keeper.begin(headers)
+        self._keeper.begin(headers, exchange)
         try:
             await self._middleware.app(scope, passage.receive, self._send)
         except Exception as error:
@@ -145,7 +145,7 @@ class Forwarding:
             await self._client.head(message)
 
     async def _body(self, message: Any) -> None:
-        reason = self._recording.take(message)
+        reason = self._recording.take(message) or self._keeper.spoiled()
         if reason is not None:
             await self._keeper.give_up(reason)
         elif self._recording.complete:

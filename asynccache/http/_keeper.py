@@ -11,6 +11,7 @@ from asynccache._engine.entry import Entry
 from asynccache.http import rules
 from asynccache.http._claim import Claim
 from asynccache.http._coalescing import Answer, Shared
+from asynccache.http._exchange import Exchange
 from asynccache.http._keeping import Reading, freshened, kept_for, not_kept, read, whole
 from asynccache.http._responses import Found
 from asynccache.http._rfc9111 import ranges
@@ -51,6 +52,7 @@ class Keeper:
         "_asked",
         "_before",
         "_claim",
+        "_exchange",
         "_middleware",
         "_passage",
         "_reading",
@@ -65,15 +67,22 @@ class Keeper:
         self._claim = claim
         self._before = before
         self._reading: Reading | None = None
+        self._exchange: Exchange | None = None
         self._asked: Headers = passage.headers
         self._request_time = 0.0
         self._started = 0.0
         self._session: object = None
         """The session as the application finds it. The cookie of one that it changes is added further out."""
 
-    def begin(self, headers: Headers) -> None:
-        """Note that the application starts now, with the request fields ``headers``."""
+    def begin(self, headers: Headers, exchange: Exchange) -> None:
+        """Note that the application starts now, with the request fields ``headers``.
+
+        Args:
+            headers: The fields.
+            exchange: Where the running handler says something about its response.
+        """
         self._asked = headers
+        self._exchange = exchange
         self._request_time = self._middleware.responses.store.clock()
         self._started = stopwatch()
         self._session = copy(self._passage.scope.get("session"))
@@ -107,8 +116,9 @@ class Keeper:
         )
         if passage.scope.get("session") != self._session:
             return "session"
-        if passage.asked.content:
-            return "content"
+        spoiled = self.spoiled()
+        if spoiled is not None:
+            return spoiled
         ranged = field_values(headers, b"content-range") and field_values(self._asked, b"range")
         if status == OK and ranged:
             return "partial"  # by the RFC that field means nothing here, but half a page is half a page
@@ -122,6 +132,13 @@ class Keeper:
             post=passage.method == "POST",
             switches=switches,
         )
+
+    def spoiled(self) -> str | None:
+        """Return why the response must not be stored, by what has happened since the request."""
+        said = None if self._exchange is None else self._exchange.adjusted
+        if said is not None and not said.stored:
+            return "no-store"
+        return "content" if self._passage.asked.content else None
 
     # -- what is stored -----------------------------------------------------------------------------
 
@@ -234,7 +251,8 @@ class Keeper:
         names = selecting(response.headers)
         responses.store.tally.computed += 1
         responses.store.emit(events.Computed(claim.found.key, seconds))
-        tags = response_tags(headers)
+        said = None if self._exchange is None else self._exchange.adjusted
+        tags = (*response_tags(headers), *(() if said is None else said.tags))
         if not set(tags) <= set(passage.tags):
             # What was invalidated while the application ran could not be known: the next response is stored.
             passage.detail = "tags"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import h11
 
@@ -13,6 +13,8 @@ from examples.asgi_gateway.interim import INFORMATIONAL
 from examples.asgi_gateway.origin import Origin
 
 __all__ = ["Exchange"]
+
+_LAST_STATUS: Final = 599
 
 
 class Exchange:
@@ -76,6 +78,8 @@ class Exchange:
         while isinstance(head, h11.InformationalResponse):
             await self._inform(head, send)
             head = await self._connection.head()
+        if head.status_code > _LAST_STATUS:
+            raise OriginError(f"there is no status {head.status_code}")
         received = fields.via(head.http_version.decode())
         headers = [*fields.sendable(head.headers.raw_items(), head.status_code), received]
         await send({"type": "http.response.start", "status": head.status_code, "headers": headers})
