@@ -294,7 +294,6 @@ async def test_a_range_stands_in_for_an_error_as_well(web: Web) -> None:
     assert part(await page.get("Range: bytes=2-3")) == (206, b"cd", "bytes 2-3/26")
 
 
-@pytest.mark.xfail(reason="a 416 with a lifetime is stored for everyone")
 async def test_a_416_is_no_answer_to_who_wants_the_whole(web: Web) -> None:
     """RFC 9110 section 15.5.17: it is about the range, which is no part of the key."""
     place = "Content-Range: bytes */26"

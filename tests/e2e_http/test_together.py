@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.e2e_http.web import Asked, Web, gone, held, says
+from tests.http_messages import Reply
 from tests.wire import Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -130,7 +131,8 @@ async def test_everyone_gets_the_variant_that_was_asked_for(web: Web) -> None:
 
 
 @pytest.mark.parametrize("field", ["Authorization: Basic eDp5", "Cookie: a=b", "X-Api-Key: 1"])
-async def test_nobody_waits_for_what_is_anothers(web: Web, field: str) -> None:
+@pytest.mark.parametrize("mine_first", [True, False])
+async def test_nobody_waits_for_what_is_anothers(web: Web, field: str, mine_first: bool) -> None:
     """RFC 9111 section 3.5: what somebody with credentials is told is not told to who waits for it."""
     gate = asyncio.Event()
 
@@ -142,9 +144,11 @@ async def test_nobody_waits_for_what_is_anothers(web: Web, field: str) -> None:
 
     page = web.page(echo)
 
-    mine = await page.ask_together(3, field)
-    theirs = await page.ask_together(3)
-    mine += await page.ask_together(3, field)
+    mine: list[asyncio.Task[Reply]] = []
+    theirs: list[asyncio.Task[Reply]] = []
+    for turn in (mine, theirs, mine) if mine_first else (theirs, mine, theirs):
+        turn.extend(await page.ask_together(3, *([field] if turn is mine else [])))
+        await page.until_asked(1)
     gate.set()
 
     assert {reply.text for reply in await asyncio.gather(*mine)} == {"mine"}
