@@ -162,6 +162,18 @@ class Claim:
         """Note the tags' stamps as they are before the application begins."""
         self.stamps = await self._middleware.responses.store.stamps(self._tags)
 
+    async def passing(self, sending: Awaitable[None]) -> None:
+        """Await the sending of a part; those who wait for the response see how long that takes."""
+        flight = self.flight
+        if flight is None:
+            await sending
+            return
+        flight.sending_since = stopwatch()
+        try:
+            await sending
+        finally:
+            flight.sending_since = None
+
     # -- ending -------------------------------------------------------------------------------------
 
     async def give_up(self) -> None:

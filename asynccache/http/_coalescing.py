@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
+from asynccache._engine.clock import stopwatch
 from asynccache._engine.entry import Entry
 from asynccache._engine.runningloop import running_loop
 from asynccache._engine.runs import Run
@@ -24,6 +25,8 @@ from asynccache.http._rfc9111.stored import StoredResponse
 
 __all__ = ["Answer", "Flight", "Flights", "Shared"]
 
+_GLANCE: Final = 1.0
+"""Seconds after which those who wait look at what the leader is doing."""
 _REMEMBERED: Final = 1024
 """Landings, for as long as a look-up may take."""
 
@@ -58,24 +61,37 @@ class Flight:
     run: Run
     waiters: deque[asyncio.Future[Shared | Answer]]
     flights: Flights
+    sending_since: float | None = None
+    """Since when, by the stopwatch, the leader has been waiting for its client; None: it is not."""
 
     async def wait(self, timeout: float) -> Shared | Answer:
-        """Wait for the response, at most ``timeout`` seconds; then `Answer.GO`."""
+        """Wait for the response, at most ``timeout`` seconds; then `Answer.GO`.
+
+        Nor is there any waiting for a leader whose own client does not read what it gets.
+        """
         waiter: asyncio.Future[Shared | Answer] = running_loop().create_future()
         self.waiters.append(waiter)
+        until = stopwatch() + timeout
         try:
-            async with asyncio.timeout(timeout):
-                return await waiter
-        except TimeoutError:
-            self._decline(waiter)
-            return Answer.GO
+            while True:
+                glance = max(0.0, min(_GLANCE, until - stopwatch()))
+                done, _ = await asyncio.wait({waiter}, timeout=glance)
+                if done:
+                    return waiter.result()
+                now = stopwatch()
+                stalled = self.sending_since is not None and now - self.sending_since >= _GLANCE
+                if stalled or now >= until:
+                    self._decline(waiter)
+                    return Answer.GO
         except asyncio.CancelledError:
             self._decline(waiter)
             raise
 
     def _decline(self, waiter: asyncio.Future[Shared | Answer]) -> None:
         """Leave; if this one was told to take over in the same moment, somebody else has to."""
-        if waiter.done() and not waiter.cancelled() and waiter.result() is Answer.LEAD:
+        if not waiter.done():
+            waiter.cancel()  # nobody is there any more to take over
+        elif not waiter.cancelled() and waiter.result() is Answer.LEAD:
             self.flights.abandon(self)
 
     def tell(self, answer: Shared | Answer) -> None:

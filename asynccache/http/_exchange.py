@@ -321,7 +321,7 @@ class Exchange:
         if not production.replaced:
             for outgoing in await production.record(message, self):
                 try:
-                    await self._send(outgoing)
+                    await production.claim.passing(self._send(outgoing))
                 except Exception:
                     self._client_gone = True
                     raise
@@ -363,7 +363,7 @@ class Exchange:
         An exception with a ``status_code`` below 500 is the endpoint's answer, not its failure.
         """
         production = self._production
-        if production is None or production.fallback is None or production.recording.started:
+        if production is None or production.fallback is None or production.begun:
             return None
         if getattr(error, "status_code", SERVER_ERROR) < SERVER_ERROR:
             return None

@@ -52,7 +52,7 @@ class Forwarding:
         self._middleware = passage.middleware
         self._keeper = Keeper(passage, claim, before)
         self._recording = Recording(passage.middleware.http.max_body_bytes)
-        self._client = Outgoing(passage)
+        self._client = Outgoing(passage, claim)
         self._asked_ourselves = False
         self._scope: Any = passage.scope
         self.unanswered: bool = False
@@ -82,8 +82,7 @@ class Forwarding:
         """Serve something stale in place of an exception, if that is possible and permitted."""
         if self._client.failed:
             return False
-        begun = self._recording.started or self._client.closed
-        fallback = None if begun else self._passage.fallback()
+        fallback = None if self._client.begun else self._passage.fallback()
         await self._keeper.give_up("error")
         if fallback is None:
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asynccache.http import cache_status
+from asynccache.http._claim import Claim
 from asynccache.http._replies import Reply
 
 if TYPE_CHECKING:
@@ -16,11 +17,14 @@ __all__ = ["Outgoing"]
 class Outgoing:
     """Sends the messages of one response, each as soon as nothing is to be gained by waiting."""
 
-    __slots__ = ("_head", "_passage", "closed", "failed")
+    __slots__ = ("_claim", "_head", "_passage", "begun", "closed", "failed")
 
-    def __init__(self, passage: Passage) -> None:
+    def __init__(self, passage: Passage, claim: Claim | None) -> None:
         self._passage = passage
+        self._claim = claim
         self._head: Any = None
+        self.begun = False
+        """The head of a response has left."""
         self.closed = False
         """The client has its whole answer; what else comes from the application is thrown away."""
         self.failed = False
@@ -71,8 +75,10 @@ class Outgoing:
 
     async def send(self, message: Any) -> None:
         """Send one message."""
+        self.begun = self.begun or message["type"] == "http.response.start"
         try:
-            await self._passage.send(message)
+            sending = self._passage.send(message)
+            await (sending if self._claim is None else self._claim.passing(sending))
         except Exception:
             self.failed = True
             raise

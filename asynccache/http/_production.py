@@ -76,6 +76,11 @@ class Production:
         self._started = 0.0
 
     @property
+    def begun(self) -> bool:
+        """Something of the response has been sent."""
+        return self.recording.started and self._head is None
+
+    @property
     def ended(self) -> bool:
         """It is known whether the response is stored."""
         return self.claim.ended

@@ -6,10 +6,12 @@ It delays nothing and holds at most ``limit`` bytes of body.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Any, Final
 
 from asynccache.http._rfc9111.fields import FieldLines, Headers
 from asynccache.http._rfc9111.storing import content_length, refusal
+
+_EMPTY: Final = frozenset({204, 205, 304})
 
 __all__ = ["Message", "Recording", "listed"]
 
@@ -40,8 +42,8 @@ class Recording:
 
     @property
     def framed(self) -> bool:
-        """The response says how long it is, so it is not a stream whose head somebody is waiting for."""
-        return self._announced is not None
+        """It is known how long the response is, so it is no stream whose head somebody is waiting for."""
+        return self._announced is not None or self.status in _EMPTY
 
     def start(self, message: Message, statuses: Container[int]) -> str | None:
         """Take the head of a marked route's response."""

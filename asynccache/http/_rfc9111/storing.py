@@ -27,6 +27,7 @@ __all__ = [
 
 PARTIAL_CONTENT: Final = 206
 NOT_MODIFIED: Final = 304
+UNSATISFIABLE: Final = 416
 HEURISTIC: Final = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 """Statuses whose lifetime may be guessed (RFC 9110 section 15.1)."""
 _UNDERSTOOD: Final = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.OK) - {
@@ -208,7 +209,8 @@ def _kept_out(status: int, told: Told, *, private: bool) -> str | None:
         return "no-store"
     if told.has("private") and not private and not told.fields("private"):
         return "private"
-    return "status" if status < HTTPStatus.OK or status == NOT_MODIFIED else None
+    # A 416 is about the range that was asked for, which is no part of the key.
+    return "status" if status < HTTPStatus.OK or status in (NOT_MODIFIED, UNSATISFIABLE) else None
 
 
 def _personal(headers: Headers, told: Told, credentials: Iterable[bytes], switches: Switches) -> str | None:
