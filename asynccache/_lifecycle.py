@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from asynccache._engine.access import Access
 from asynccache._engine.bulk import BulkLoader
-from asynccache._engine.clock import stopwatch
+from asynccache._engine.clock import stopwatch, wall_clock
 from asynccache._engine.coding import Coder
 from asynccache._engine.composing import compose
 from asynccache._engine.counting import Counting
@@ -40,7 +40,9 @@ class Lifecycle:
         config = CacheConfig() if config is None else config
         if not isinstance(config, CacheConfig):
             raise ConfigurationError(f"config must be a CacheConfig, not {config!r}")
-        backend = from_url(config.backend) if isinstance(config.backend, str) else config.backend
+        backend = config.backend
+        if isinstance(backend, str):
+            backend = from_url(backend, clock=None if config.clock is wall_clock else config.clock)
         access = Access(
             compose(backend, batching=config.batching, **asdict(config.guard)),
             sealer=config.sealer(),

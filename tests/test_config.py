@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asynccache import Cache, CacheConfig, ConfigurationError, GuardConfig, HTTPConfig, InMemoryBackend
 from asynccache.codecs import JsonCodec, generate_key
-from asynccache.testing import RecordedEvents
+from asynccache.testing import FakeClock, RecordedEvents
 
 
 def test_defaults() -> None:
@@ -170,3 +171,15 @@ def test_redis_url_is_looked_at() -> None:
     """REDIS_URL counts where ASYNCCACHE_URL is not set and there is a store for it."""
     assert CacheConfig.from_env({"REDIS_URL": "memory://?max_entries=7"}).backend == "memory://?max_entries=7"
     assert CacheConfig.from_env({"REDIS_URL": "nosuch://x"}).backend == "memory://"
+
+
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/cache.db"])
+async def test_a_store_made_from_a_url_goes_by_the_clock_of_the_configuration(url: str, tmp_path: Path) -> None:
+    """Else a cache on a clock that is turned would forget what it is given, or never forget."""
+    clock = FakeClock(start=1000.0)
+    async with Cache(CacheConfig(backend=url.format(tmp_path), clock=clock)) as cache:
+        await cache.set("key", "value", ttl=10)
+        clock.advance(9)
+        assert await cache.get("key") == "value"
+        clock.advance(1)
+        assert await cache.get("key") is None

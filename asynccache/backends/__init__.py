@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
+from inspect import signature
 from typing import Any, Final
 
+from asynccache._engine.clock import Clock
 from asynccache._engine.urls import parse_size
 from asynccache.errors import ConfigurationError, MissingDependencyError
 from asynccache.protocols import CacheBackendProtocol
@@ -35,11 +37,12 @@ _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
 _TARGET: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
-def from_url(url: str, **options: Any) -> CacheBackendProtocol:
+def from_url(url: str, *, clock: Clock | None = None, **options: Any) -> CacheBackendProtocol:
     """Return the store that ``url`` describes, such as ``memory://?max_bytes=64mb``.
 
     Args:
         url: The scheme names the store, the rest is the store's own to read.
+        clock: Tells the time, for stores that judge by it themselves when a value expires.
         options: Further arguments of the store, for what a URL cannot say.
 
     Raises:
@@ -55,7 +58,10 @@ def from_url(url: str, **options: Any) -> CacheBackendProtocol:
     target = _SCHEMES.get(scheme)
     if target is None:
         raise ConfigurationError(f"no store for {scheme}://: a store's URL begins with one of {_known()}")
-    backend: CacheBackendProtocol = _load(scheme, target).from_url(url, **options)
+    store = _load(scheme, target)
+    if clock is not None and "clock" in signature(store).parameters:
+        options["clock"] = clock
+    backend: CacheBackendProtocol = store.from_url(url, **options)
     return backend
 
 
