@@ -174,7 +174,7 @@ def test_redis_url_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///{}/cache.db"])
-async def test_a_store_made_from_a_url_goes_by_the_clock_of_the_configuration(url: str, tmp_path: Path) -> None:
+async def test_stores_made_from_urls_go_by_the_clock_of_the_configuration(url: str, tmp_path: Path) -> None:
     """Else a cache on a clock that is turned would forget what it is given, or never forget."""
     clock = FakeClock(start=1000.0)
     async with Cache(CacheConfig(backend=url.format(tmp_path), clock=clock)) as cache:
