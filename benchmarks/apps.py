@@ -103,6 +103,25 @@ def public_outermost() -> Any:
     return CacheMiddleware(app, CacheConfig())
 
 
+def shared_cache() -> Any:
+    """Ours as a shared cache by RFC 9111, around the bare application."""
+    from asynccache import CacheConfig, HTTPConfig
+    from asynccache.http import CacheMiddleware
+
+    inner = bare()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def lasting(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                lifetime = (b"cache-control", b"public, max-age=%d" % _SECONDS)
+                message = {**message, "headers": [*message["headers"], lifetime]}
+            await send(message)
+
+        await inner(scope, receive, lasting)
+
+    return CacheMiddleware(app, CacheConfig(http=HTTPConfig(mode="rfc9111")))
+
+
 def default() -> Any:
     """Ours in front of FastAPI, hits after dependencies."""
     return _ours_fastapi()
@@ -238,6 +257,7 @@ APPS: Final[dict[str, Callable[[], Any]]] = {
     "bare 304": bare_304,
     "ours public": public,
     "ours public, outermost": public_outermost,
+    "ours shared cache": shared_cache,
     "ours default FastAPI": default,
     "ours default Starlette": default_starlette,
     "Starlette bytes": starlette_bytes,
@@ -254,6 +274,7 @@ OURS: Final = (
     "bare 304",
     "ours public",
     "ours public, outermost",
+    "ours shared cache",
     "ours default FastAPI",
     "ours default Starlette",
 )
