@@ -20,7 +20,7 @@ from asynccache.http._rfc9111.directives import NO_WISHES, wishes
 from asynccache.http._rfc9111.freshness import precise_age
 from asynccache.http._rfc9111.policy import Use, decide, stands_in, withheld
 from asynccache.http._rfc9111.selection import variant_digest
-from asynccache.http._rfc9111.stored import StoredResponse
+from asynccache.http._rfc9111.stored import StoredResponse, Terms
 from asynccache.http._rfc9111.validation import conditions
 from asynccache.http._shared_replies import answer
 
@@ -113,6 +113,9 @@ class Passage:
         forwarding = Forwarding(self, claim)
         try:
             found = await claim.take_lease()
+            if self.refreshing and claim.lease.held_by_other:
+                await claim.abandon(Answer.RETRY)  # another process is at it
+                return
             reply = None
             if found.entry is not None and found.entry is not way.found.entry:
                 reply = self._judged(found)
@@ -193,8 +196,7 @@ class Passage:
             return None
         self.usable = entry, response
         terms = response.terms
-        # The entry's own end is earlier than the response's only after a soft invalidation.
-        age = max(precise_age(response, entry.created, now), terms.lifetime - (entry.fresh_until - now))
+        age = _age(entry, response, terms, now)
         decision = decide(terms, age, self.wishes)
         self.forward = "stale" if self.refreshing else decision.forward
         if self.forward is not None:
@@ -250,10 +252,8 @@ class Passage:
             response, self.credentials, shared.names, self.middleware.switches
         ):
             return Answer.GO
-        if (
-            decide(response.terms, precise_age(response, entry.created, now), self.wishes).use
-            is not Use.SERVE
-        ):
+        decision = decide(response.terms, precise_age(response, entry.created, now), self.wishes)
+        if decision.use is not Use.SERVE:
             return Answer.GO
         self.note_miss(entry.key)
         forward, self.forward = self.forward or "uri-miss", None
@@ -269,7 +269,7 @@ class Passage:
         terms = response.terms
         if terms is None:
             return None
-        age = max(precise_age(response, entry.created, now), terms.lifetime - (entry.fresh_until - now))
+        age = _age(entry, response, terms, now)
         return self.usable if stands_in(terms, age, self.wishes, self.middleware.switches) else None
 
     def note_miss(self, key: str) -> None:
@@ -283,6 +283,14 @@ class Passage:
         """Send a complete response."""
         for message in reply.messages():
             await self.send(message)
+
+
+def _age(entry: Entry, response: StoredResponse, terms: Terms, now: float) -> float:
+    """Return a response's age as far as freshness is concerned, in seconds.
+
+    The entry's own end is earlier than the response's only after a soft invalidation: that makes it older.
+    """
+    return max(precise_age(response, entry.created, now), terms.lifetime - (entry.fresh_until - now))
 
 
 def _no_content(receive: Any) -> Callable[[], Awaitable[Any]]:

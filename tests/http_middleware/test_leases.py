@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asynccache import BackendUnavailableError, CachePolicy, InMemoryBackend
+from asynccache import BackendUnavailableError, CachePolicy, HTTPConfig, InMemoryBackend
 from asynccache.testing import FakeClock
 from tests.cache_doubles import PATIENT, Gated, Stop
 from tests.http_middleware.asgi_client import Ongoing, ticks, until
@@ -236,3 +236,23 @@ async def test_a_variant_outdated_before_it_was_stored() -> None:
     stop.go()
     assert (await asked.answer()).status == 200
     assert await all_given_back(gated, site)
+
+
+async def test_one_process_refreshes_for_all_behind_a_shared_cache() -> None:
+    """Another process holds the lease of what is stale: here it is served, and the application left alone."""
+    fields = [(b"cache-control", b"max-age=10, stale-while-revalidate=600")]
+    handler = Handler(headers=fields)
+    gated = Gated(InMemoryBackend(clock=FakeClock()))
+    site = Site(handler, http=HTTPConfig(mode="rfc9111"), backend=gated, guard=PATIENT)
+    await site.get("/")
+    site.clock.advance(20)
+    (key,) = {keys[0] for operation, keys in gated.calls if operation == "acquire_lease"}
+    token = await gated.inner.acquire_lease(key, 60)
+    assert token is not None
+    stale = await site.get("/")
+    await site.idle()
+    assert (stale.text, handler.runs) == ("run 1", 1)
+    await gated.inner.release_lease(key, token)
+    assert (await site.get("/")).text == "run 1"
+    await site.idle()
+    assert ((await site.get("/")).text, handler.runs) == ("run 2", 2)
