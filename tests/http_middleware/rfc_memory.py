@@ -40,8 +40,8 @@ class Memory(Reading):
     def __init__(self, config: HTTPConfig) -> None:
         super().__init__(config)
         self.stored: list[Stored] = []
-        self.varies: dict[str, set[str]] = {}
-        """All that responses of a URL have named in Vary."""
+        self.varies: dict[str, list[set[str]]] = {}
+        """What each response of a URL has named in Vary."""
 
     # -- section 3: what may be stored ------------------------------------------------------------------
 
@@ -123,8 +123,8 @@ class Memory(Reading):
 
     def surely(self, stored: Stored, request: Request) -> bool:
         """Whether it must be found for a request. OURS: a URL varies by all its responses have named."""
-        varies = self.varies.get(stored.request.url, set())
-        same = all(stored.request.get(name) == request.get(name) for name in varies)
+        varies = self.varies.get(stored.request.url, [])
+        same = all(stored.request.get(name) == request.get(name) for name in set[str]().union(*varies))
         return stored.certain and same and self.may_have(request, stored.response)
 
     def of(self, url: str) -> list[Stored]:
@@ -165,8 +165,12 @@ class Memory(Reading):
         if request.method == "HEAD" and response.status == 200:
             self._seen_by_head(request, response)
         verdict = self.storing(request, response)
-        if verdict and self._varies_by_more(request.url, response):
-            verdict = MAY
+        if verdict:
+            if self.varies_by_more(request.url, response):
+                verdict = MAY
+                for stored in self.of(request.url):
+                    stored.certain = False
+            self.varies.setdefault(request.url, []).append(_names(response))
         if verdict is MAY and claimed is not None:
             verdict = MUST if claimed else NO
         if request.method == "GET" and not (response.failed and verdict is NO):
@@ -176,16 +180,13 @@ class Memory(Reading):
         if verdict is not NO:
             self.stored.append(Stored(request, response, certain=verdict is MUST))
 
-    def _varies_by_more(self, url: str, response: Response) -> bool:
-        """OURS: where a response names more than was known, the URL starts over, with all the names."""
-        names = {name.lower() for name in items(response.get("vary"))}
-        known = self.varies.setdefault(url, set())
-        more = bool(known) and not names <= known
-        if more:
-            for stored in self.of(url):
-                stored.certain = False
-        known |= names
-        return more
+    def varies_by_more(self, url: str, response: Response) -> bool:
+        """OURS: where a response names more than was known, the URL starts over, with all the names.
+
+        What is known is what one of those before it has named: which of them, depends on what is still kept.
+        """
+        names = _names(response)
+        return any(not names <= before for before in self.varies.get(url, ()) if before)
 
     def _seen_by_head(self, request: Request, response: Response) -> None:
         """Section 4.3.5: a HEAD's 200 SHOULD update what it fits; what it does not fit SHOULD be stale.
@@ -208,6 +209,7 @@ class Memory(Reading):
         known = [stored for stored in self.stored if stored.request.url == request.url]
         named = [stored for stored in known if self._named(stored.response, response)]
         fresh: list[Stored] = []
+        aside = bool(request.body) or any(request.get(name) is not None for name in PRECONDITIONS)
         for stored in reversed(named):
             updated = self._updated(stored, request, response)
             fresh.append(updated)
@@ -216,14 +218,14 @@ class Memory(Reading):
             # The response it is now is held to section 3 like any other.
             anyone = self.storing(Request("GET", request.url), updated.response)
             this = self.storing(replace(request, method="GET"), updated.response)
-            if not self.kept(stored, response.request_time):
-                updated.certain = False  # it may be the client's own copy that is good
-            if anyone is NO or this is not NO:
+            stored.certain = False
+            if aside or not self.kept(stored, response.request_time):
+                updated.certain = False  # it may be just the client's own copy that is good
+            elif anyone is NO or this is not NO:
                 self.stored.remove(stored)
             if this is not NO:
                 updated.certain = updated.certain and this is MUST
                 self.stored.append(updated)
-            stored.certain = False
         return fresh
 
     @staticmethod
@@ -260,3 +262,7 @@ class Memory(Reading):
                 named.add(value)
         for stored in self.stored:
             stored.invalid = stored.invalid or stored.request.url in named
+
+
+def _names(response: Response) -> set[str]:
+    return {name.lower() for name in items(response.get("vary"))}

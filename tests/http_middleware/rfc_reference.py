@@ -158,7 +158,9 @@ class Reference(Memory):
         reasons = {"miss", "bypass"}
         if not any(stored.certain and self.kept(stored, now) for stored in known):
             reasons.add("uri-miss")
-        if known and not any(self.surely(stored, request) and self.kept(stored, now) for stored in found):
+        # OURS: by what a URL varies is remembered for longer than what was stored.
+        varied = bool(known) or any(self.varies.get(request.url, ()))
+        if varied and not any(self.surely(stored, request) and self.kept(stored, now) for stored in found):
             reasons.add("vary-miss")
         if any(
             self.left(stored.response, now) <= 0 or "no-cache" in self.control(stored.response)

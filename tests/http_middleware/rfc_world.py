@@ -142,7 +142,8 @@ class Seen:
         about = [(stored, self.differs(stored)) for stored in self.decision.serve]
         self.need(chosen, "served what must not be", *about)
         age = float(self.answer.header("age") or -1)
-        chosen = [stored for stored in chosen if abs(age - self.reference.age(stored.response, self.now)) < 1]
+        # In whole seconds, and computed once a second.
+        chosen = [stored for stored in chosen if -1 < self.reference.age(stored.response, self.now) - age < 2]
         self.need(chosen, "wrong Age", *about)
         ttl = re.search(r"; ttl=(-?\d+)", self.status)
         known = [self.reference.left(stored.response, self.now) for stored in chosen]
@@ -222,8 +223,7 @@ class Seen:
 
     def storing(self, last: Response) -> Verdict:
         verdict = self.reference.storing(self.request, last)
-        known = self.reference.varies.get(self.request.url)
-        more = {name.lower() for name in items(last.get("vary"))} - known if known else None
+        more = self.reference.varies_by_more(self.request.url, last)
         return min(verdict, Verdict.MAY) if more else verdict
 
     def failed(self, last: Response | None) -> None:

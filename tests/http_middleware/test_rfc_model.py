@@ -18,7 +18,7 @@ from tests.http_middleware.rfc_messages import Fields
 from tests.http_middleware.rfc_origin import Plan
 from tests.http_middleware.rfc_world import Ask, Wait, World
 
-EXAMPLES = int(os.environ.get("ASYNCCACHE_TEST_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("ASYNCCACHE_TEST_EXAMPLES", "800"))
 
 DIRECTIVES = {
     "s-maxage": ("s-maxage=0", "s-maxage=10"),
@@ -95,7 +95,7 @@ FIELDS = {
 METHODS = ("HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 URLS = ("/a", "/b", "/a?b")
 LOCATIONS = ("", "/a", "http://shop.test/b", "http://other.test/a", "http://shop.test:81/a", "//other.test/a")
-WAITS = (1.0, 0.5, 3.0, 5.0, 9.0, 10.0, 30.0, 100.0, -2.0)
+WAITS = (1.0, 1.0, 0.5, 3.0, 3.0, 5.0, 9.0, 10.0, 10.0, 30.0, 100.0, -2.0)
 SWITCHES = ("heuristic", "stale_on_error", "store_set_cookie", "share_with_cookies", "private")
 
 Features = list[str]
@@ -140,7 +140,7 @@ def histories(draw: st.DrawFn) -> list[Ask | Wait]:
         {*draw(some(*PLANS)), *draw(one_of((), ("etag", "new"), ("etag",), ("modified", "new")))}
     )
     asked, named = draw(some(*ASKED)), draw(some(*FIELDS))
-    methods = ("GET",) * 5 + tuple(draw(some(*METHODS))[:2])
+    methods = ("GET",) * 5 + tuple(draw(some(*METHODS)))
     urls = draw(one_of(URLS[:1], URLS[:1], URLS))
 
     def plan(draw: st.DrawFn) -> Plan:
@@ -150,7 +150,7 @@ def histories(draw: st.DrawFn) -> list[Ask | Wait]:
 
     @st.composite
     def steps(draw: st.DrawFn) -> Ask | Wait:
-        if draw(one_of(False, False, True)):
+        if draw(one_of(False, False, False, True)):
             return Wait(draw(one_of(*WAITS)))
         method = draw(one_of(*methods))
         fields: Fields = ()
