@@ -35,6 +35,12 @@ def spelling_in_memory(request: pytest.FixtureRequest) -> Spelling:
     return chosen
 
 
+@pytest.fixture(scope="session")
+def places() -> dict[str, str]:
+    """The URL of each store: one database or table for all, since each test has a namespace of its own."""
+    return {}
+
+
 @pytest.fixture(
     params=[*[(name, None) for name in BY_NAME], *PLACES],
     ids=[*BY_NAME, *[f"{name}-on-{store}" for name, store in PLACES]],
@@ -60,8 +66,10 @@ def _placed(request: pytest.FixtureRequest) -> Spelling:
     name, kind = request.param
     if kind is None:
         return BY_NAME[name]
-    url: str = request.getfixturevalue(f"{kind}_server").fresh_url()
-    namespace = secrets.token_hex(4)  # a server of many runs may have few databases
+    urls: dict[str, str] = request.getfixturevalue("places")
+    if kind not in urls:
+        urls[kind] = request.getfixturevalue(f"{kind}_server").fresh_url()
+    url, namespace = urls[kind], secrets.token_hex(4)
     if kind == "redis":
         store = Store(lambda _: RedisBackend(url, timeout=30), namespace)
     else:
