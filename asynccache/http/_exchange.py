@@ -253,8 +253,8 @@ class Exchange:
             return await self._patient(attempt, found)
         if freshness is not Freshness.FRESH:
             self._middleware.refresh(self, found.key)
-        elif self.method == "GET" and found.key == attempt.wanted.url and not attempt.wanted.extra:
-            self._middleware.remember_front(self.scope, attempt, entry, response)
+        elif self.method == "GET" and not attempt.wanted.extra:
+            self._middleware.remember_front(self.scope, attempt, found)
         return self.hit(entry, response, stale=freshness is Freshness.STALE)
 
     async def _patient(self, attempt: Attempt, found: Found) -> Reply | None:

@@ -14,7 +14,10 @@ from typing import Any, Final
 from asynccache._engine.entry import Entry
 from asynccache._engine.store import EntryStore
 from asynccache.http import cache_status
+from asynccache.http._bounded import BoundedDict
 from asynccache.http._replies import Reply, replay
+from asynccache.http._responses import Found
+from asynccache.http._rfc9111.fields import field_values
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.validation import not_modified_fields
 from asynccache.http.rules import CREDENTIALS, OVERRIDES, Scope
@@ -50,20 +53,38 @@ _SHARED_KINDS: Final = _KINDS | dict.fromkeys(
 )
 """The same for a shared cache."""
 
-Key = tuple[bytes, bytes, bytes, str]
+Target = tuple[bytes, bytes, bytes, str]
+Key = Target | tuple[Target, tuple[tuple[bytes, ...], ...]]
+"""What is asked for and, where responses vary, the values that select one, as they were sent."""
 
 
 class Front:
     """One response, ready to be sent to whoever sends nothing that matters."""
 
-    __slots__ = ("allowed", "entry", "fresh_headers", "policy", "response", "second", "unchanged_headers")
+    __slots__ = (
+        "allowed",
+        "entry",
+        "fresh_headers",
+        "index",
+        "policy",
+        "response",
+        "second",
+        "unchanged_headers",
+    )
 
     def __init__(
-        self, policy: CachePolicy, entry: Entry, response: StoredResponse, *, credentials: bool
+        self,
+        policy: CachePolicy,
+        entry: Entry,
+        response: StoredResponse,
+        index: Entry | None,
+        *,
+        credentials: bool,
     ) -> None:
         self.policy = policy
         self.entry = entry
         self.response = response
+        self.index = index
         # Fields that let an application answer differently do not matter to what is stored already.
         self.allowed = _HOST | _OVERRIDE | (_TAG if response.etag else 0)
         if credentials:
@@ -99,6 +120,8 @@ class Fronts:
         self._tally = store.tally
         self._status = status
         self._fronts: dict[Key, Front] = {}
+        self._names: BoundedDict[Target, tuple[bytes, ...]] = BoundedDict(_LIMIT)
+        """The request fields that select a variant, where responses vary."""
         self._bytes = 0
         self.public: bool = False
         """Whether any front may answer before routing."""
@@ -107,31 +130,44 @@ class Fronts:
         self,
         scope: Scope,
         policy: CachePolicy,
-        entry: Entry,
-        response: StoredResponse,
+        found: Found,
         *,
         credentials: bool,
     ) -> None:
-        """Answer requests like this one from a front; only for responses that vary by nothing.
+        """Answer requests like this one from a front, if the response was stored for just such a request.
 
         Args:
             scope: The request.
             policy: Its route's policy, or `ANYONE`.
-            entry: The entry.
-            response: The response.
+            found: What answered it.
             credentials: Whether it answers requests with credentials too.
         """
-        flags, key, _ = _examined(scope, self._kinds)
-        front = Front(policy, entry, response, credentials=credentials)
-        size = len(response.body)
-        if key is None or flags & ~front.allowed or size > _BYTES:
+        entry, response = found.entry, found.response
+        if entry is None or response is None or entry.key != found.key:
             return
+        flags, target, _ = _examined(scope, self._kinds)
+        front = Front(policy, entry, response, found.root, credentials=credentials)
+        size = len(response.body)
+        if target is None or flags & ~front.allowed or size > _BYTES:
+            return
+        if found.vary is None:
+            self._names.pop(target, None)
+        else:
+            self._names[target] = found.vary.names
+        key = self._key(target, scope)
         self._drop(key)
         while len(self._fronts) >= _LIMIT or self._bytes + size > _BYTES:
             self._drop(next(iter(self._fronts)))
         self._fronts[key] = front
         self._bytes += size
         self.public = self.public or policy.public
+
+    def _key(self, target: Target, scope: Scope) -> Key:
+        names = self._names.get(target) if self._names else None
+        if names is None:
+            return target
+        headers = scope["headers"]
+        return target, tuple([tuple(field_values(headers, name)) for name in names])
 
     def _drop(self, key: Key) -> None:
         front = self._fronts.pop(key, None)
@@ -145,17 +181,24 @@ class Fronts:
             scope: The request.
             policy: Its route's policy; None before routing, when only public responses may be served.
         """
-        flags, key, tag = _examined(scope, self._kinds)
-        front = None if key is None else self._fronts.get(key)
+        flags, target, tag = _examined(scope, self._kinds)
+        if target is None:
+            return None
+        key = self._key(target, scope)
+        front = self._fronts.get(key)
         if front is None or flags & ~front.allowed:
             return None
         if front.policy is not policy and (policy is not None or not front.policy.public):
             return None
         entry, response = front.entry, front.response
         now = self._clock()
-        if (entry.stamps and not self._store.alive(entry)) or not entry.created <= now < entry.fresh_until:
-            if key is not None:
-                self._drop(key)
+        index = front.index
+        if (
+            (entry.stamps and not self._store.alive(entry))
+            or not entry.created <= now < entry.fresh_until
+            or (index is not None and not now < index.fresh_until)
+        ):
+            self._drop(key)
             return None
         unchanged = tag is not None
         if unchanged and (tag != response.etag or response.status != 200):
@@ -164,13 +207,15 @@ class Fronts:
             front.prepare(now, status=self._status)
         if entry.hits < 8:
             entry.hits += 2
+            if index is not None:
+                index.hits = entry.hits  # without it the variant is lost
         self._tally.hits += 1
         if unchanged:
             return Reply(NOT_MODIFIED, front.unchanged_headers.copy(), b"")
         return Reply(response.status, front.fresh_headers.copy(), response.body)
 
 
-def _examined(scope: Scope, kinds: Mapping[bytes, int]) -> tuple[int, Key | None, bytes | None]:
+def _examined(scope: Scope, kinds: Mapping[bytes, int]) -> tuple[int, Target | None, bytes | None]:
     """Return which fields that matter a request has, what it asks for (None: unclear), and its entity tag."""
     flags = 0
     host: bytes | None = None

@@ -10,7 +10,6 @@ from copy import copy
 from typing import Any, Final, Self
 from weakref import WeakSet
 
-from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
 from asynccache.cache import Cache
 from asynccache.config import CacheConfig, HTTPConfig
@@ -27,9 +26,8 @@ from asynccache.http._marking import ASGIApp, serve
 from asynccache.http._passage import Passage
 from asynccache.http._paths import Rule, Rules
 from asynccache.http._reads import NOTHING, Reads
-from asynccache.http._responses import ResponseCache, Wanted
+from asynccache.http._responses import Found, ResponseCache, Wanted
 from asynccache.http._rfc9111.fields import Headers
-from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.http._rfc9111.switches import Switches
 from asynccache.policy import CachePolicy, seconds
 
@@ -308,13 +306,11 @@ class CacheMiddleware:
         self._public[url] = (policy, wanted.url, wanted.names)
         self._public_paths[path] = None
 
-    def remember_front(
-        self, scope: rules.Scope, attempt: Attempt, entry: Entry, response: StoredResponse
-    ) -> None:
+    def remember_front(self, scope: rules.Scope, attempt: Attempt, found: Found) -> None:
         """Answer requests like this one without thinking from now on, if the policy leaves nothing to it."""
         if self.fronts is not None and not attempt.lifetime.beta and not attempt.shared_only:
             policy = attempt.policy
-            self.fronts.remember(scope, policy, entry, response, credentials=policy.public)
+            self.fronts.remember(scope, policy, found, credentials=policy.public)
 
     def uncacheable(self, key: str) -> bool:
         """Return whether the response under ``key`` was recently found not to be for sharing."""

@@ -206,15 +206,11 @@ class Passage:
             self.forward = "partial"
         elif decision.use is Use.SERVE_AND_REFRESH:
             self.middleware.repeat(self.scope, found.key)
-        elif decision.use is Use.SERVE and found.key == self.wanted.url and age < terms.lifetime:
-            self._remember(entry, response)
+        elif age < terms.lifetime and self.method == "GET" and response.part is None:
+            fronts = self.middleware.fronts
+            if fronts is not None:  # requests like this one need no thinking from now on
+                fronts.remember(self.scope, ANYONE, found, credentials=response.shared)
         return reply
-
-    def _remember(self, entry: Entry, response: StoredResponse) -> None:
-        """Answer requests like this one without thinking from now on."""
-        fronts = self.middleware.fronts
-        if fronts is not None and self.method == "GET" and response.part is None:
-            fronts.remember(self.scope, ANYONE, entry, response, credentials=response.shared)
 
     def _hit(self, entry: Entry, response: StoredResponse, now: float, *, left: float) -> Reply | None:
         status, stale = self.middleware.http.cache_status, left <= 0

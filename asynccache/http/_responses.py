@@ -61,6 +61,8 @@ class Found(NamedTuple):
     response: StoredResponse | None = None
     vary: VaryIndex | None = None
     """What selects the variants, where responses of this URL vary."""
+    root: Entry | None = None
+    """The entry of that: without it no variant can be found any more."""
 
 
 class ResponseCache:
@@ -169,7 +171,7 @@ class ResponseCache:
     def _at_url(self, wanted: Wanted, entry: Entry | None) -> Found:
         stored = None if entry is None else self.coder.value_of(entry, Stored)
         if isinstance(stored, VaryIndex):
-            return Found(variant_key(wanted, stored), vary=stored)
+            return Found(variant_key(wanted, stored), vary=stored, root=entry)
         if isinstance(stored, StoredResponse) and not wanted.extra:
             return Found(wanted.url, entry, stored)
         return Found(wanted.url)

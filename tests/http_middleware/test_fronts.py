@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from asynccache import CachePolicy
-from asynccache.http import MarkedApp
-from tests.http_middleware.tiny_apps import Handler, Site, by_path
+import pytest
+
+from asynccache import CachePolicy, HTTPConfig
+from asynccache.http import MarkedApp, purge
+from tests.http_middleware.tiny_apps import Handler, Site, by_path, respond
 
 POLICY = CachePolicy(ttl=60)
 
@@ -81,3 +83,74 @@ async def test_age_goes_on() -> None:
         answer = await site.get("/")
         assert answer.all("age") == [str(seconds)]
         assert answer.all("cache-status") == [f"asynccache; hit; ttl={60 - seconds}"]
+
+
+LANGUAGES = ("de", "en", "fr")
+MODES = [("marked", POLICY), ("rfc9111", None)]
+
+
+def in_language(asked: str) -> list[tuple[str, str]]:
+    return [("accept-language", asked)]
+
+
+async def speaking(scope: Any, receive: Any, send: Any) -> None:
+    """Answer in the language asked for, and count."""
+    language = dict(scope["headers"]).get(b"accept-language", b"none")
+    fields = [(b"vary", b"accept-language"), (b"cache-control", b"max-age=60"), (b"cache-tag", b"t")]
+    await respond(send, language, headers=fields)
+
+
+@pytest.fixture(params=MODES, ids=lambda mode: mode[0])
+async def site(request: pytest.FixtureRequest) -> Site:
+    """A site whose every variant is answered by a front."""
+    mode, policy = request.param
+    made = Site(speaking, policy, http=HTTPConfig(mode=mode))
+    for _ in range(4):
+        for language in LANGUAGES:
+            await made.get("/", in_language(language))
+    assert made.middleware.fronts is not None
+    assert len(made.middleware.fronts._fronts) == len(LANGUAGES)
+    return made
+
+
+async def test_each_variant_has_a_front_of_its_own(site: Site) -> None:
+    """Whoever asks otherwise, or not at all, is not answered by one of them."""
+    for language in (*LANGUAGES, "de, en", "it", "DE"):
+        asked = await site.get("/", in_language(language))
+        assert asked.text.lower() == language.lower()
+    assert (await site.get("/")).text == "none"
+    assert (await site.get("/", in_language("de") + in_language("en"))).text in {"de", "en", "de, en"}
+
+
+@pytest.mark.parametrize("end", ["unsafe", "purged", "cleared", "expired"])
+async def test_no_front_outlives_its_variant(site: Site, end: str) -> None:
+    """What makes a variant unreachable ends its front, though the variant itself may still be in memory."""
+    if end == "unsafe":
+        await site.client.request("POST", "/")
+    elif end == "purged":
+        await purge(site.cache, "http://shop.test/")
+    elif end == "cleared":
+        await site.cache.clear()
+    else:
+        site.clock.advance(60)
+    for language in LANGUAGES:
+        assert not (await site.get("/", in_language(language))).hit
+
+
+async def test_a_page_that_stops_varying_is_one_for_all() -> None:
+    """And one that begins to vary is no longer one for all."""
+    varies = False
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        language = dict(scope["headers"])[b"accept-language"] if varies else b"all"
+        fields = [(b"vary", b"accept-language")] if varies else []
+        await respond(send, language, headers=fields)
+
+    site = Site(app, POLICY)
+    for varying, expected in ((False, ["all"] * 3), (True, list(LANGUAGES)), (False, ["all"] * 3)):
+        varies = varying
+        site.clock.advance(60)
+        await purge(site.cache, "http://shop.test/")
+        for _ in range(4):
+            told = [(await site.get("/", in_language(language))).text for language in LANGUAGES]
+            assert told == expected
