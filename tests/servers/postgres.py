@@ -163,8 +163,8 @@ def _started() -> Generator[PostgresProcess]:
         server = PostgresProcess(process)
         try:
             yield server
-        finally:  # at once: with the tables of thousands of tests, an orderly end takes many seconds
-            os.kill(process.pid, signal.SIGQUIT)
+        finally:
+            server.stop()
 
 
 def _prepare(folder: Path) -> None:
