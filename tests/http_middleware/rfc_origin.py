@@ -5,20 +5,35 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields as dataclass_fields
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from asynccache.testing import FakeClock
 from tests.http_middleware.asgi_client import ticks
 from tests.http_middleware.rfc_answers import ranges
 from tests.http_middleware.rfc_messages import Fields, Request, Response, bare, date, items
 
-__all__ = ["Exchange", "Origin", "Plan"]
+__all__ = ["Brief", "Exchange", "Origin", "Plan"]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Brief:
+    """A dataclass that names only what is not as usual: histories are read by people."""
+
+    def __repr__(self) -> str:
+        each = (
+            (one.name, getattr(self, one.name), one.default) for one in dataclass_fields(cast("Any", self))
+        )
+        shown = ", ".join(f"{name}={value!r}" for name, value, default in each if value != default)
+        return f"{type(self).__name__}({shown})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Tell hypothesis."""
+        printer.text(repr(self))
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Brief):
     """How to answer one request. Points in time are relative to the moment of the answer."""
 
     control: tuple[str, ...] = ()

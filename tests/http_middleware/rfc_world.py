@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asynccache import Cache, CacheConfig, HTTPConfig, InMemoryBackend
 from asynccache.http import CacheMiddleware
@@ -11,7 +11,7 @@ from asynccache.testing import FakeClock
 from tests.http_middleware.asgi_client import Answer, Client
 from tests.http_middleware.rfc_answers import Expected, answers, still_good
 from tests.http_middleware.rfc_messages import Fields, Request, Response, Stored, Verdict, bare, items
-from tests.http_middleware.rfc_origin import Exchange, Origin, Plan
+from tests.http_middleware.rfc_origin import Brief, Exchange, Origin, Plan
 from tests.http_middleware.rfc_reference import Decision, Reference
 
 __all__ = ["Ask", "Wait", "World"]
@@ -23,15 +23,15 @@ OWN = {"age", "cache-status", "content-length", "content-range", "content-type",
 IN_A_304 = {"cache-control", "etag", "expires", "vary"}  # RFC 9110 section 15.4.5
 
 
-@dataclass(frozen=True)
-class Ask:
+@dataclass(frozen=True, repr=False)
+class Ask(Brief):
     """A request. ``@tag`` and the like in its fields stand for what its URL said last."""
 
     method: str
     url: str
-    fields: Fields
-    body: bytes
-    plans: tuple[Plan, ...]
+    fields: Fields = ()
+    body: bytes = b""
+    plans: tuple[Plan, ...] = (Plan(),)
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,7 @@ class Seen:
         self.need(not self.foreground and self.may_refresh, "asked again for nothing", *background)
         self.need(len(background) == 1, "not asked once", *background)
         self.repeats(background[0])
+        self.request = replace(self.request, method="GET")
         self.learn(background[0], claimed=None)
 
     # -- with it ----------------------------------------------------------------------------------------

@@ -47,7 +47,13 @@ THEMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 )
 """Directives and parts of plans that have something to say to each other."""
 PLANS: dict[str, tuple[Any, ...]] = {
-    "targeted": (("max-age=5",), ("no-store",), ("max-age=10", "stale-while-revalidate=5"), ("private",)),
+    "targeted": (
+        ("max-age=5",),
+        ("must-revalidate",),
+        ("no-store",),
+        ("max-age=10", "stale-while-revalidate=5"),
+        ("private",),
+    ),
     "status": (203, 404, 500, 503, 302, 599, 501),
     "new": (False, False),
     "etag": ("strong", "weak"),
