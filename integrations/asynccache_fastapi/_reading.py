@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from inspect import unwrap
 from typing import Any, Final, get_args
-from weakref import WeakKeyDictionary
 
 from fastapi import routing
 from fastapi.openapi.models import APIKey
@@ -47,8 +46,8 @@ class _Routes:
         return declared(route.dependant) if known is None else known[1]
 
 
-_known: Final[WeakKeyDictionary[Any, _Routes]] = WeakKeyDictionary()
-"""By application."""
+_KNOWN: Final = "_asynccache_routes"
+"""Where an application keeps its own. They refer to it: a dictionary of ours would keep both for ever."""
 
 
 def reads_of(scope: Any) -> Reads:
@@ -57,9 +56,10 @@ def reads_of(scope: Any) -> Reads:
     if not isinstance(route, routing.APIRoute):
         return Reads()
     application = scope["app"]
-    routes = _known.get(application)
+    routes: _Routes | None = getattr(application, _KNOWN, None)
     if routes is None or routes.outdated:
-        routes = _known[application] = _Routes(application)
+        routes = _Routes(application)
+        setattr(application, _KNOWN, routes)
     return routes.reads(route)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 __all__ = ["overridden"]
 
@@ -24,8 +23,8 @@ class _Overrides:
         self.name: str | None = None
 
 
-_seen: Final[WeakKeyDictionary[Any, _Overrides]] = WeakKeyDictionary()
-"""By application."""
+_SEEN: Final = "_asynccache_overrides"
+"""Where an application keeps its own. They may refer to it: a dictionary of ours would keep both for ever."""
 
 
 def overridden(application: Any) -> str | None:
@@ -33,9 +32,10 @@ def overridden(application: Any) -> str | None:
     if not hasattr(application, "dependency_overrides"):
         return None
     overrides: dict[Any, Any] = application.dependency_overrides or {}  # some tests set None
-    known = _seen.get(application)
+    known: _Overrides | None = getattr(application, _SEEN, None)
     if known is None:
-        known = _seen[application] = _Overrides(dict(overrides))
+        known = _Overrides(dict(overrides))
+        setattr(application, _SEEN, known)
     elif overrides != known.last:
         known.last = dict(overrides)
         # Not made of the functions' names: tests replace one by many of the same name.
