@@ -337,6 +337,8 @@ class CacheMiddleware:
         task = self._refreshing.get(key)
         if task is None:
             task = self._refreshing[key] = asyncio.get_running_loop().create_task(self._repeat(pristine, key))
+            # Not at its end: one that is cancelled before its first step has none.
+            task.add_done_callback(lambda _: self._refreshing.pop(key, None))
         return task
 
     async def _repeat(self, pristine: rules.Scope, key: str) -> None:
@@ -370,8 +372,6 @@ class CacheMiddleware:
                 await self._http(scope, receive, nowhere, own)
         except Exception:
             logger.warning("refreshing %s failed", key, exc_info=True)
-        finally:
-            self._refreshing.pop(key, None)
 
     def warn_once(self, policy: CachePolicy | None, reason: str, scope: rules.Scope) -> None:
         """Say once per policy why requests bypass the cache, and what to do about it."""

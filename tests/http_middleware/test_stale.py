@@ -331,3 +331,14 @@ async def test_jitter_only_ever_shortens() -> None:
         site.clock.advance(60)
         assert not (await site.get("/")).hit
     assert shorter
+
+
+async def test_a_refresh_that_is_cancelled_before_it_began_is_forgotten() -> None:
+    """The cache is closed in the same moment: what is refreshed under that key later is not taken for it."""
+    site = Site(Handler(), CachePolicy(ttl=60, stale_while_revalidate=3600))
+    await site.get("/")
+    site.clock.advance(61)
+    asked = site.middleware.repeat(site.client.scope("GET", "/"), "key")
+    await site.middleware.aclose()
+    assert asked.cancelled()
+    assert not site.middleware._refreshing
