@@ -50,7 +50,7 @@ class Memory(Reading):
         control = self.control(response)
         if not self._represents(request, response):
             return NO
-        if not response.complete or response.status == 304:
+        if not response.complete or response.status in (304, 416):  # OURS: a 416 is about one request
             return NO
         if any(request.get(name) is not None for name in PRECONDITIONS):  # OURS: the origin's alone
             return min(MAY, self.storing(without(request, PRECONDITIONS), response))

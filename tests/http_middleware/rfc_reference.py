@@ -132,13 +132,15 @@ class Reference(Memory):
         parts = [stored for stored in self.matching(request) if stored.response.status == 206]
         serve |= {stored: min(MAY, self.reuse(stored, request, now)) for stored in parts}
         stand_in = {stored: self.stands_in(stored, request, now) for stored in newest}
+        rescued = _all_must(stand_in)
+        stand_in |= {stored: min(MAY, self.stands_in(stored, request, now)) for stored in parts}
         preconditions = any(request.get(name) is not None for name in PRECONDITIONS)
         return Decision(
             serve={stored: verdict for stored, verdict in serve.items() if verdict},
             served=served and not preconditions,  # RFC 9110 section 13.1.1: they may be passed on
             validate=self._validated(newest, request, now),
             stand_in={stored: verdict for stored, verdict in stand_in.items() if verdict},
-            rescued=_all_must(stand_in) and not preconditions,
+            rescued=rescued and not preconditions,
             only_if_cached="only-if-cached" in self.asked(request) and not preconditions and not request.body,
             reasons=self._reasons(request, now),
         )
@@ -169,6 +171,8 @@ class Reference(Memory):
             reasons.add("stale")
         if any(self.left(stored.response, now) > 0 for stored in found):
             reasons.add("request")
+        if any(stored.response.status == 206 for stored in found):
+            reasons.add("partial")
         return reasons
 
 

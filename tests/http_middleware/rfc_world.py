@@ -205,6 +205,11 @@ class Seen:
             fits = [stored for stored in fresh if not self.differs(stored, last)]
             self.need(fits or (not self.passes(last) and not ours), "a 304 led to the wrong answer", *fresh)
             return
+        if last.status == 206 and self.foreground[-1].request.get("range") != self.request.get("range"):
+            self.learn(self.foreground[-1], claimed=None)
+            made = self.reference.whole(self.request)
+            self.need([stored for stored in made if not self.differs(stored, last)], "not made of its parts")
+            return
         if last.failed:
             chosen = [stored for stored in self.decision.stand_in if not self.differs(stored)]
             if chosen:
@@ -271,8 +276,12 @@ class Seen:
         self.need(set(items(sent.get("if-none-match"))) <= tags, "a foreign entity tag", sent)
         dates = {response.modified for response in known} | {self.request.get("if-modified-since"), None}
         self.need(sent.get("if-modified-since") in dates, "a foreign date", sent)
-        for name in ("range", "if-range"):
-            self.need(sent.get(name) in (None, self.request.get(name)), "another range", sent)
+        if sent.get("range") not in (None, self.request.get("range")):
+            # RFC 9111 section 3.4: the rest of a part, of the same strong entity tag
+            parts = {response.strong for response in known if response.status == 206} - {None}
+            self.need(sent.get("if-range") in parts, "another range", sent)
+        else:
+            self.need(sent.get("if-range") in (None, self.request.get("if-range")), "another If-Range", sent)
 
     def validates(self, sent: Request) -> None:
         """The validators of what is stored are sent."""

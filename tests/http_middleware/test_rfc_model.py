@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -19,6 +19,19 @@ from tests.http_middleware.rfc_origin import Plan
 from tests.http_middleware.rfc_world import Ask, Wait, World
 
 EXAMPLES = int(os.environ.get("ASYNCCACHE_TEST_EXAMPLES", "800"))
+
+
+class Theme(NamedTuple):
+    """Features that have something to say to each other."""
+
+    told: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    fixed: tuple[tuple[str, Any], ...] = ()
+    """Parts of every plan."""
+
 
 DIRECTIVES = {
     "s-maxage": ("s-maxage=0", "s-maxage=10"),
@@ -33,19 +46,6 @@ DIRECTIVES = {
     "stale-if-error": ("stale-if-error=5", "stale-if-error=60"),
 }
 LIFETIMES = (("max-age=10",), ("max-age=10", "max-age=5", "max-age=0"), ("",))
-THEMES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    ((), ()),
-    ((), ("etag",)),
-    ((), ("etag", "new")),
-    ((), ("modified", "new")),
-    ((), ("vary",)),
-    ((), ("expires", "dated")),
-    ((), ("expires", "targeted")),
-    (("stale-if-error",), ("failure",)),
-    (("stale-if-error",), ("status",)),
-    (("stale-while-revalidate",), ("etag", "new")),
-)
-"""Directives and parts of plans that have something to say to each other."""
 PLANS: dict[str, tuple[Any, ...]] = {
     "targeted": (
         ("max-age=5",),
@@ -98,6 +98,27 @@ FIELDS = {
     "if-range": ("@tag", "@weak", "@modified", '"none"'),
     "if-match": ("*",),
 }
+THEMES = (
+    Theme(),
+    Theme(plans=("etag",), fields=("if-none-match",)),
+    Theme(plans=("modified",), fields=("if-modified-since",)),
+    Theme(plans=("etag", "new")),
+    Theme(plans=("modified", "new")),
+    Theme(told=("no-store", "private"), plans=("etag", "new")),
+    Theme(told=("must-revalidate", "public"), fields=("authorization", "cookie")),
+    Theme(plans=("vary",), fields=("x-lang", "x-kind")),
+    Theme(plans=("etag", "new"), fields=("x-lang",), fixed=(("vary", "x-lang"),)),
+    Theme(plans=("expires", "dated")),
+    Theme(plans=("expires", "targeted")),
+    Theme(told=("stale-if-error",), plans=("failure",)),
+    Theme(told=("stale-if-error",), plans=("status",)),
+    Theme(told=("stale-while-revalidate",), plans=("etag", "new")),
+    Theme(fields=("range", "if-range"), fixed=(("etag", "strong"),)),
+    Theme(plans=("new",), fields=("range", "if-range"), fixed=(("etag", "strong"), ("ranges", True))),
+    Theme(fields=("range",), fixed=(("etag", "strong"), ("ranges", True), ("new", False))),
+    Theme(plans=("etag", "new"), asked=("no-cache", "max-age"), methods=("HEAD",)),
+    Theme(methods=("POST", "PUT")),
+)
 METHODS = ("HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 URLS = ("/a", "/b", "/a?b")
 LOCATIONS = ("", "/a", "http://shop.test/b", "http://other.test/a", "http://shop.test:81/a", "//other.test/a")
@@ -121,7 +142,7 @@ def usually(default: Any, *others: Any) -> st.SearchStrategy[Any]:
 
 @cache
 def some(*names: str) -> st.SearchStrategy[Features]:
-    return st.lists(st.sampled_from(names), max_size=4).map(lambda drawn: sorted(set(drawn)))
+    return st.lists(st.sampled_from(names), max_size=2).map(lambda drawn: sorted(set(drawn)))
 
 
 def mixed(draw: st.DrawFn, values: dict[str, tuple[str, ...]], enabled: Features) -> tuple[str, ...]:
@@ -141,18 +162,19 @@ def configs(draw: st.DrawFn) -> HTTPConfig:
 def histories(draw: st.DrawFn) -> list[Ask | Wait]:
     """Draw the features of a history, and then its steps."""
     lifetimes = draw(one_of(*LIFETIMES))
-    told = draw(some(*DIRECTIVES))
-    planned = sorted(
-        {*draw(some(*PLANS)), *draw(one_of((), ("etag", "new"), ("etag",), ("modified", "new")))}
-    )
-    asked, named = draw(some(*ASKED)), draw(some(*FIELDS))
-    methods = ("GET",) * 5 + tuple(draw(some(*METHODS)))
+    theme: Theme = draw(one_of(*THEMES))
+    fixed: dict[str, Any] = dict(theme.fixed)
+    told = sorted({*theme.told, *draw(some(*DIRECTIVES))})
+    planned = sorted({*theme.plans, *draw(some(*PLANS))} - fixed.keys())
+    asked = sorted({*theme.asked, *draw(some(*ASKED))})
+    named = sorted({*theme.fields, *draw(some(*FIELDS))})
+    methods = ("GET",) * 5 + theme.methods + tuple(draw(some(*METHODS)))
     urls = draw(one_of(URLS[:1], URLS[:1], URLS))
 
     def plan(draw: st.DrawFn) -> Plan:
         control = (draw(one_of(*lifetimes)), *mixed(draw, DIRECTIVES, told))
         parts = {name: draw(usually(getattr(Plan, name), *PLANS[name])) for name in planned}
-        return Plan(control=tuple(filter(None, control)), **parts)
+        return Plan(control=tuple(filter(None, control)), **parts, **fixed)
 
     @st.composite
     def steps(draw: st.DrawFn) -> Ask | Wait:
@@ -178,7 +200,7 @@ def histories(draw: st.DrawFn) -> list[Ask | Wait]:
             )
         return Ask(method, draw(one_of(*urls)), fields, body, (first, plan(draw)))
 
-    return draw(st.lists(steps(), min_size=2, max_size=12))
+    return draw(st.lists(steps(), min_size=3, max_size=15))
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
