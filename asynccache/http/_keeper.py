@@ -138,7 +138,8 @@ class Keeper:
         said = None if self._exchange is None else self._exchange.adjusted
         if said is not None and not said.stored:
             return "no-store"
-        return "content" if self._passage.asked.content else None
+        # A POST has content, and its response may stand for the URL all the same.
+        return "content" if self._passage.asked.content and self._passage.method != "POST" else None
 
     # -- what is stored -----------------------------------------------------------------------------
 
