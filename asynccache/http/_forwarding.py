@@ -73,6 +73,9 @@ class Forwarding:
         except Exception as error:
             if not await self._rescued(error):
                 raise
+        else:
+            if self._completing and not self._client.closed:
+                self._no_answer()  # it ended before its end
         finally:
             await self._keeper.abandon(Answer.LEAD)
             current.reset(token)
