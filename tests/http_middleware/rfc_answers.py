@@ -110,14 +110,13 @@ def _of_part(response: Response, request: Request) -> list[Expected]:
     wanted = request.get("range")
     if wanted is None or request.method != "GET" or not _applies(response, request):
         return []
-    good = still_good(response, request)
-    if good is not False:
-        return [Expected(304, b"")]
+    # RFC 9111 section 4.3.2: conditions "SHOULD" be evaluated for a 206 too. OURS: only for what is whole.
+    unchanged = [Expected(304, b"")] if still_good(response, request) is not False else []
     spans = ranges(wanted, total)
     if not spans:  # a part says how long the whole is
-        return [] if spans is None else [Expected(416, b"", f"bytes */{total}")]
+        return unchanged + ([] if spans is None else [Expected(416, b"", f"bytes */{total}")])
     end = first + len(response.body)
-    return [
+    return unchanged + [
         Expected(206, response.body[a - first : b - first + 1], f"bytes {a}-{b}/{total}")
         for a, b in spans
         if len(spans) == 1 and first <= a <= b < end
@@ -135,10 +134,13 @@ def combined(found: list[Stored]) -> Iterator[Stored]:
             response = stored.response
             first, total = held(response) if response.status == 206 else (0, len(response.body))
             content |= {first + place: byte for place, byte in enumerate(response.body)}
-        newest = group[-1].response  # "MUST use the header fields provided in the new response"
+        newest = group[-1].response
         if content.keys() == set(range(total)):
             body = bytes(content[place] for place in range(total))
-            fields = tuple((n, v) for n, v in newest.fields if n not in {"content-range", "content-length"})
+            # The new response "MUST" replace fields of the stored one; Age and Date are those of a message.
+            merged = {n: v for stored in group for n, v in stored.response.fields if n not in {"age", "date"}}
+            merged |= dict(newest.fields)
+            fields = tuple((n, v) for n, v in merged.items() if n not in {"content-range", "content-length"})
             yield Stored(
                 group[-1].request, replace(newest, status=200, fields=fields, body=body), certain=False
             )

@@ -142,9 +142,12 @@ class Memory(Reading):
         ]
 
     def whole(self, request: Request) -> list[Stored]:
-        """Return those of them that are complete, also by combination."""
-        found = self.matching(request)
-        return [stored for stored in found if stored.response.status != 206] + list(combined(found))
+        """Return those of them that are complete."""
+        return [stored for stored in self.matching(request) if stored.response.status != 206]
+
+    def was_of_use(self, stored: Stored) -> bool:
+        """Whether it could be served, or be validated, at all."""
+        return self.kept(stored, stored.response.response_time)
 
     def kept(self, stored: Stored, now: float) -> bool:
         """Whether it is surely still there. OURS: not for ever, but as long as it may be served stale."""
@@ -154,13 +157,17 @@ class Memory(Reading):
 
     # -- what is learned from an answer -----------------------------------------------------------------
 
-    def received(self, request: Request, response: Response, *, claimed: bool | None) -> None:
+    def received(
+        self, request: Request, response: Response, *, claimed: bool | None, again: bool = False
+    ) -> None:
         """Take note of a response that answers ``request`` by itself.
 
         Args:
             request: The client's request.
             response: What the application answered to it.
             claimed: What Cache-Status says about storing; it settles what the cache was free to decide.
+            again: The application was asked once more, after a question of the cache's own. OURS: that is
+                between the application and the client, but need not be.
         """
         if request.method == "HEAD" and response.status == 200:
             self._seen_by_head(request, response)
@@ -171,6 +178,8 @@ class Memory(Reading):
                 for stored in self.of(request.url):
                     stored.certain = False
             self.varies.setdefault(request.url, []).append(_names(response))
+        if again:
+            verdict = min(verdict, MAY)
         if verdict is MAY and claimed is not None:
             verdict = MUST if claimed else NO
         if request.method == "GET" and not (response.failed and verdict is NO):
@@ -179,6 +188,9 @@ class Memory(Reading):
                 stored.certain = stored.certain and not self.same_variant(stored, request)
         if verdict is not NO:
             self.stored.append(Stored(request, response, certain=verdict is MUST))
+        if verdict is not NO and response.status == 206:
+            parts = [stored for stored in self.of(request.url) if self.same_variant(stored, request)]
+            self.stored += combined(parts)
 
     def varies_by_more(self, url: str, response: Response) -> bool:
         """OURS: where a response names more than was known, the URL starts over, with all the names.
@@ -204,12 +216,18 @@ class Memory(Reading):
                 updated.certain = False
                 self.stored.append(updated)
 
-    def freshened(self, request: Request, response: Response) -> list[Stored]:
-        """Take note of a 304 and return what it says is good (section 4.3.4); the first is the best."""
+    def freshened(self, request: Request, response: Response, *, aside: bool = False) -> list[Stored]:
+        """Take note of a 304 and return what it says is good (section 4.3.4); the first is the best.
+
+        Args:
+            request: The client's request.
+            response: The 304.
+            aside: The cache may have asked without a thought of what it has.
+        """
         known = [stored for stored in self.stored if stored.request.url == request.url]
         named = [stored for stored in known if self._named(stored.response, response)]
         fresh: list[Stored] = []
-        aside = bool(request.body) or any(request.get(name) is not None for name in PRECONDITIONS)
+        aside = aside or bool(request.body) or any(request.get(name) is not None for name in PRECONDITIONS)
         for stored in reversed(named):
             updated = self._updated(stored, request, response)
             fresh.append(updated)
@@ -219,7 +237,8 @@ class Memory(Reading):
             anyone = self.storing(Request("GET", request.url), updated.response)
             this = self.storing(replace(request, method="GET"), updated.response)
             stored.certain = False
-            if aside or not self.kept(stored, response.request_time):
+            another = not self.same_variant(stored, request)
+            if aside or another or not self.kept(stored, response.request_time):
                 updated.certain = False  # it may be just the client's own copy that is good
             elif anyone is NO or this is not NO:
                 self.stored.remove(stored)

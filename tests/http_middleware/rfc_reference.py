@@ -171,6 +171,9 @@ class Reference(Memory):
             reasons.add("stale")
         if any(self.left(stored.response, now) > 0 for stored in found):
             reasons.add("request")
+        # OURS: what was of no use from the beginning is not removed, and comes back with a clock set back.
+        if any(stored.request.url == request.url and not self.was_of_use(stored) for stored in self.stored):
+            reasons.add("stale")
         if any(stored.response.status == 206 for stored in found):
             reasons.add("partial")
         return reasons

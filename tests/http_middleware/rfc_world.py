@@ -200,7 +200,7 @@ class Seen:
     def judge(self, last: Response) -> None:
         """The answer is the application's, or one that it permits."""
         if last.status == 304:
-            fresh = self.reference.freshened(self.request, last)
+            fresh = self.reference.freshened(self.request, last, aside=len(self.foreground) > 1)
             ours = not self.of_client(last)
             fits = [stored for stored in fresh if not self.differs(stored, last)]
             self.need(fits or (not self.passes(last) and not ours), "a 304 led to the wrong answer", *fresh)
@@ -230,10 +230,11 @@ class Seen:
     def storing(self, last: Response) -> Verdict:
         verdict = self.reference.storing(self.request, last)
         more = self.reference.varies_by_more(self.request.url, last)
-        return min(verdict, Verdict.MAY) if more else verdict
+        return min(verdict, Verdict.MAY) if more or len(self.foreground) > 1 else verdict
 
     def failed(self, last: Response | None) -> None:
         """The application raised, or broke off."""
+        self.need(self.answer or self.error is not None, "no answer")
         if last is not None:
             self.need(not last.complete or self.request.method == "HEAD", "failed without a reason")
             return
@@ -256,7 +257,8 @@ class Seen:
             self.reference.freshened(self.request, response)
             return
         self.reference.invalidated(self.request, response, [ORIGIN])
-        self.reference.received(self.request, response, claimed=claimed)
+        again = len(self.foreground) > 1
+        self.reference.received(self.request, response, claimed=claimed, again=again)
 
     # -- comparing --------------------------------------------------------------------------------------
 
