@@ -124,7 +124,7 @@ def _of_part(response: Response, request: Request) -> list[Expected]:
 
 
 def combined(found: list[Stored]) -> Iterator[Stored]:
-    """Give what parts with one strong entity tag amount to (RFC 9111 section 3.4), if to a whole."""
+    """Give what parts with one strong entity tag amount to (RFC 9111 section 3.4): a longer one."""
     tags = {stored.response.strong for stored in found if stored.response.status == 206}
     for tag in tags - {None}:
         group = [stored for stored in found if stored.response.strong == tag]
@@ -134,13 +134,19 @@ def combined(found: list[Stored]) -> Iterator[Stored]:
             response = stored.response
             first, total = held(response) if response.status == 206 else (0, len(response.body))
             content |= {first + place: byte for place, byte in enumerate(response.body)}
+        first, last = min(content), max(content)
+        if len(group) == 1 or len(content) != last - first + 1:
+            continue
         newest = group[-1].response
-        if content.keys() == set(range(total)):
-            body = bytes(content[place] for place in range(total))
-            # The new response "MUST" replace fields of the stored one; Age and Date are those of a message.
-            merged = {n: v for stored in group for n, v in stored.response.fields if n not in {"age", "date"}}
-            merged |= dict(newest.fields)
-            fields = tuple((n, v) for n, v in merged.items() if n not in {"content-range", "content-length"})
-            yield Stored(
-                group[-1].request, replace(newest, status=200, fields=fields, body=body), certain=False
-            )
+        # The new response "MUST" replace fields of the stored one; Age and Date are those of a message.
+        merged = {n: v for stored in group for n, v in stored.response.fields if n not in {"age", "date"}}
+        merged |= {**dict(newest.fields), "content-range": f"bytes {first}-{last}/{total}"}
+        whole = len(content) == total
+        left_out = {"content-length", "content-range"} if whole else {"content-length"}
+        made = replace(
+            newest,
+            status=200 if whole else 206,
+            fields=tuple((name, value) for name, value in merged.items() if name not in left_out),
+            body=bytes(content[place] for place in range(first, last + 1)),
+        )
+        yield Stored(group[-1].request, made, certain=False)

@@ -227,7 +227,8 @@ class Memory(Reading):
         known = [stored for stored in self.stored if stored.request.url == request.url]
         named = [stored for stored in known if self._named(stored.response, response)]
         fresh: list[Stored] = []
-        aside = aside or bool(request.body) or any(request.get(name) is not None for name in PRECONDITIONS)
+        aside = aside or request.method == "HEAD" or bool(request.body)
+        aside = aside or any(request.get(name) is not None for name in PRECONDITIONS)
         for stored in reversed(named):
             updated = self._updated(stored, request, response)
             fresh.append(updated)

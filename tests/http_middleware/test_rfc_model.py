@@ -1,7 +1,7 @@
 """Random histories in ``rfc9111`` mode against the reference: never what it forbids, always what it demands.
 
-Each history enables a few features only, so that they meet each other often. To look for more than a run in
-CI can find: ``ASYNCCACHE_TEST_EXAMPLES=20000 pytest --timeout=0 tests/http_middleware/test_rfc_model.py``.
+Each history enables a few features only, so that they meet each other often. The same histories are played
+each time; to look for others: ``ASYNCCACHE_TEST_EXAMPLES=20000 pytest --timeout=0 tests/http_middleware/test_rfc_model.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from tests.http_middleware.rfc_messages import Fields
 from tests.http_middleware.rfc_origin import Plan
 from tests.http_middleware.rfc_world import Ask, Wait, World
 
-EXAMPLES = int(os.environ.get("ASYNCCACHE_TEST_EXAMPLES", "800"))
+ASKED_FOR = os.environ.get("ASYNCCACHE_TEST_EXAMPLES")
+search = settings(
+    max_examples=int(ASKED_FOR or "800"),
+    derandomize=ASKED_FOR is None,  # whoever changes one thing is not told of another
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 class Theme(NamedTuple):
@@ -203,7 +209,7 @@ def histories(draw: st.DrawFn) -> list[Ask | Wait]:
     return draw(st.lists(steps(), min_size=3, max_size=15))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@search
 @given(config=configs(), history=histories())
 def test_every_answer_is_what_the_rfc_says(config: HTTPConfig, history: list[Ask | Wait]) -> None:
     """Nothing is served that must not be, and everything that has to be."""
