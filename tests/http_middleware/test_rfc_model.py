@@ -1,7 +1,7 @@
 """Random histories in ``rfc9111`` mode against the reference: never what it forbids, always what it demands.
 
 Each history enables a few features only, so that they meet each other often. The same histories are played
-each time; to look for others: ``ASYNCCACHE_TEST_EXAMPLES=20000 pytest --timeout=0 tests/http_middleware/test_rfc_model.py``.
+each time. To look for others, run this file with ``ASYNCCACHE_TEST_EXAMPLES=20000`` and ``--timeout=0``.
 """
 
 from __future__ import annotations
