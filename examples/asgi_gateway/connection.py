@@ -33,7 +33,8 @@ class Connection(asyncio.Protocol):
     """One connection to the origin, for one request at a time.
 
     Args:
-        patience: Seconds without a sign of life after which the origin counts as dead.
+        patience: Seconds without a sign of life after which the origin counts as dead, at most twice as many
+            after the client has sent its content.
     """
 
     def __init__(self, patience: float) -> None:
@@ -154,11 +155,12 @@ class Connection(asyncio.Protocol):
         self._transport.resume_reading()
         self._arrived.clear()
         while not self._arrived.is_set():
+            sending = self._http.sending
             try:
                 async with asyncio.timeout(self._patience):
                     await self._arrived.wait()
             except TimeoutError as error:
-                if not self._http.sending:
+                if not sending:
                     raise OriginTimeoutError("the origin does not answer") from error
 
     # -- and after it --------------------------------------------------------------------------------

@@ -381,15 +381,30 @@ async def test_an_origin_that_does_not_answer_in_time_is_a_gateway_timeout() -> 
         assert (await client.rest()).startswith(b"HTTP/1.1 504 ")
 
 
-async def test_a_client_that_takes_its_time_is_not_an_origin_that_does() -> None:
+def pass_by(seconds: float) -> None:
+    """Let time pass at once, for everything that waits in this loop."""
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    loop.time = lambda: time() + seconds  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("pauses", [(15, 1), (8, 8), (1, 8), (8, 15, 8)])
+async def test_a_client_that_takes_its_time_is_not_an_origin_that_does(pauses: tuple[int, ...]) -> None:
     async def play(wire: Wire) -> None:
+        asked.set()
         await wire.head()
         await wire.exactly(b"late")
+        pass_by(pauses[-1])
+        await asyncio.sleep(0.05)
         await wire.send(OK)
 
-    async with gateway(play, patience=SOON) as (client, _):
+    asked = asyncio.Event()
+    async with gateway(play, patience=10) as (client, _):
         await client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nConnection: close\r\n\r\n")
-        await asyncio.sleep(2 * SOON)
+        await asked.wait()
+        for pause in pauses[:-1]:
+            pass_by(pause)
+            await asyncio.sleep(0.05)
         await client.send(b"late")
         assert (await client.rest()).startswith(b"HTTP/1.1 200 ")
 
