@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from asynccache import events
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Freshness, judge
 from asynccache.http import cache_status, rules
@@ -22,7 +21,9 @@ from asynccache.http._production import SERVER_ERROR, Production
 from asynccache.http._recorder import listed
 from asynccache.http._replies import Fields, Reply, nothing_stored, replay, without_repeated
 from asynccache.http._responses import Found, Wanted
+from asynccache.http._rfc9111.directives import NO_WISHES, Wishes, wishes
 from asynccache.http._rfc9111.invalidation import SAFE, invalidates
+from asynccache.http._rfc9111.policy import refuses
 from asynccache.http._rfc9111.stored import StoredResponse
 from asynccache.policy import CachePolicy
 
@@ -53,6 +54,7 @@ class Exchange:
     part: str | None = None
     """One more part of the key, from the framework; unlike ``vary_on`` it says nothing about who asks."""
     _asked: rules.Asked | None = None
+    _wishes: Wishes | None = None
     _client_gone = False
     _replayed: Fields | None = None
     """The fields of a stored response, as it began its way out."""
@@ -87,6 +89,14 @@ class Exchange:
         if self._asked is None:
             self._asked = rules.examine(self.scope)
         return self._asked
+
+    @property
+    def wishes(self) -> Wishes:
+        """What the request asks of caches, if that is heeded."""
+        if self._wishes is None:
+            heeded = self._middleware.http.honour_client_directives
+            self._wishes = wishes(self.scope["headers"]) if heeded else NO_WISHES
+        return self._wishes
 
     # -- the request --------------------------------------------------------------------------------
 
@@ -164,9 +174,7 @@ class Exchange:
             attempt = attempt.expecting(middleware.responses)
             found = await middleware.responses.find(attempt.wanted, attempt.tags)
             reply = await self._judged(attempt, found)
-            if reply is None and middleware.http.honour_client_directives:
-                reply = self._unless_forbidden(found.key)
-            return found, reply
+            return found, reply or self._unless_forbidden(found.key)
 
         def accept(shared: Shared) -> Reply | None:
             return self._collapsed(shared) if attempt.suits(shared) else None
@@ -183,17 +191,17 @@ class Exchange:
 
     def _unless_forbidden(self, key: str) -> Reply | None:
         """Return the answer to a client that wants nothing but what is stored."""
-        if not rules.only_if_cached(self.scope["headers"]):
+        if not self.wishes.only_if_cached:
             return None
         self._note_miss(key)
-        forward, self.forward = self.forward or "uri-miss", None
-        return nothing_stored(forward, status=self._middleware.http.cache_status)
+        self.forward = None
+        return nothing_stored(status=self._middleware.http.cache_status)
 
     def _unstorable(self, attempt: Attempt) -> str | None:
         """Return why the response to this request will not be stored, whatever it is."""
         if self.method == "HEAD":
             return "head"
-        if self._middleware.http.honour_client_directives and rules.forbids_storing(self.scope["headers"]):
+        if self.wishes.no_store:
             return "request"
         return self.asked.unkeyed(self.scope.get("scheme", "http"), tuple(attempt.policy.vary))
 
@@ -241,10 +249,7 @@ class Exchange:
         if freshness is Freshness.DEAD:
             self.forward = "stale"
             return None
-        http = self._middleware.http
-        if http.honour_client_directives and rules.client_refuses(
-            self.scope["headers"], now - entry.created, entry.fresh_until - now
-        ):
+        if refuses(self.wishes, now - entry.created, entry.fresh_until - now):
             self.forward = "request"
             return None
         if freshness is Freshness.ERROR_ONLY:
@@ -276,12 +281,8 @@ class Exchange:
     def hit(self, entry: Entry, response: StoredResponse, *, stale: bool) -> Reply:
         """Return a stored response as the reply."""
         self.forward = None
-        tally = self.cache.entries.tally
-        tally.hits += 1
-        tally.stale_hits += stale
         now = self.cache.entries.clock()
-        if self.cache.entries.access.observers:
-            self.cache.entries.emit(events.Hit(entry.key, now - entry.created, stale))
+        self._middleware.responses.count_hit(entry, now, stale=stale)
         status = self._middleware.http.cache_status
         member = cache_status.hit(entry.fresh_until - now, stale=stale) if status else None
         return self._replay(entry, response, member)
@@ -299,9 +300,7 @@ class Exchange:
         return replay(response, entry, now, member=member, conditions=conditions, head=self.method == "HEAD")
 
     def _note_miss(self, key: str) -> None:
-        self.cache.entries.tally.misses += 1
-        if self.cache.entries.access.observers:
-            self.cache.entries.emit(events.Miss(key, self.forward or "absent"))
+        self._middleware.responses.count_miss(key, self.forward)
 
     # -- the response -------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from asynccache.http._exchange import SCOPE_KEY, Exchange
 from asynccache.http._keeper import Keeper, Kept
 from asynccache.http._outgoing import Outgoing
 from asynccache.http._reads import varied
-from asynccache.http._recorder import Recording, listed
+from asynccache.http._recorder import UNRECORDABLE, Recording, listed
 from asynccache.http._rfc9111.fields import Headers, field_values
 from asynccache.http._rfc9111.invalidation import invalidates
 from asynccache.http._rfc9111.stored import StoredResponse
@@ -33,9 +33,6 @@ _FAILURES: Final = frozenset({500, 502, 503, 504})
 """What RFC 5861 section 4 calls an error."""
 _IN_FORCE: Final = CachePolicy()
 """What decorators of routes find: a decision has been made, and not by them."""
-_UNRECORDABLE: Final = frozenset(
-    {"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"}
-)
 
 
 class Forwarding:
@@ -106,7 +103,7 @@ class Forwarding:
         elif kind == "http.response.body":
             await self._body(message)
         else:
-            if kind in _UNRECORDABLE:
+            if kind in UNRECORDABLE:
                 await self._keeper.give_up(kind.removeprefix("http.response."))
             await self._client.flush()
             await self._client.send(message)

@@ -63,6 +63,7 @@ class Front:
 
     __slots__ = (
         "allowed",
+        "born",
         "entry",
         "fresh_headers",
         "index",
@@ -91,13 +92,15 @@ class Front:
             self.allowed |= _AUTHORIZATION | _COOKIE
         elif policy.cookies == ():
             self.allowed |= _COOKIE
+        self.born = entry.created - response.initial_age
         self.second = -1
+        """The age for which the heads are written, in whole seconds."""
         self.fresh_headers: list[tuple[bytes, bytes]] = []
         self.unchanged_headers: list[tuple[bytes, bytes]] = []
 
     def prepare(self, now: float, *, status: bool) -> None:
         """Write the head anew: Age and the remaining freshness have changed."""
-        self.second = int(now)
+        self.second = int(now - self.born)
         member = cache_status.hit(self.entry.fresh_until - now) if status else None
         self.fresh_headers = headers = replay(self.response, self.entry, now, member=member).headers
         own = [field for field in headers if field[0] in (b"age", b"cache-status")]
@@ -203,7 +206,7 @@ class Fronts:
         unchanged = tag is not None
         if unchanged and (tag != response.etag or response.status != 200):
             return None
-        if front.second != int(now):
+        if front.second != int(now - front.born):
             front.prepare(now, status=self._status)
         if entry.hits < 8:
             entry.hits += 2

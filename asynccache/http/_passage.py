@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from asynccache import events
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import CLOCK_TOLERANCE
 from asynccache.http import cache_status, rules
@@ -74,7 +73,10 @@ class Passage:
         if self.method not in ("GET", "HEAD"):
             await self._untouched("method", None)
         elif (reason := self._outside()) is not None:
-            await self._untouched("bypass", reason)
+            if self.wishes.only_if_cached:
+                await self.answer(nothing_stored(status=self.middleware.http.cache_status))
+            else:
+                await self._untouched("bypass", reason)
         else:
             await self._through()
 
@@ -172,8 +174,7 @@ class Passage:
         reply = self._judged(found)
         if reply is None and self.wishes.only_if_cached and not self.refreshing:
             self.note_miss(found.key)
-            forward, self.forward = self.forward or "uri-miss", None
-            reply = nothing_stored(forward, status=self.middleware.http.cache_status)
+            reply = nothing_stored(status=self.middleware.http.cache_status)
         return found, reply
 
     def _judged(self, found: Found) -> Reply | None:
@@ -217,11 +218,7 @@ class Passage:
         member = cache_status.hit(left, stale=stale) if status else None
         reply = self.replay(entry, response, member)
         if reply is not None:
-            store = self.middleware.responses.store
-            store.tally.hits += 1
-            store.tally.stale_hits += stale
-            if store.access.observers:
-                store.emit(events.Hit(entry.key, now - entry.created, stale))
+            self.middleware.responses.count_hit(entry, now, stale=stale)
         return reply
 
     def replay(self, entry: Entry, response: StoredResponse, member: bytes | None) -> Reply | None:
@@ -270,10 +267,7 @@ class Passage:
 
     def note_miss(self, key: str) -> None:
         """Count a request that the store did not answer."""
-        store = self.middleware.responses.store
-        store.tally.misses += 1
-        if store.access.observers:
-            store.emit(events.Miss(key, self.forward or "absent"))
+        self.middleware.responses.count_miss(key, self.forward)
 
     async def answer(self, reply: Reply) -> None:
         """Send a complete response."""

@@ -12,7 +12,7 @@ from asynccache.http._attempt import Attempt
 from asynccache.http._claim import Claim
 from asynccache.http._coalescing import Answer, Shared
 from asynccache.http._reads import varied
-from asynccache.http._recorder import Recording, listed
+from asynccache.http._recorder import UNRECORDABLE, Recording, listed
 from asynccache.http._replies import added_fields, replay, stored_response
 from asynccache.http._responses import Found
 from asynccache.http._rfc9111.selection import vary_names
@@ -29,9 +29,6 @@ __all__ = ["SERVER_ERROR", "Production"]
 SERVER_ERROR: Final = 500
 _POLL: Final = 0.02
 """Seconds between two looks at what another process is producing."""
-_UNRECORDABLE: Final = frozenset(
-    {"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"}
-)
 
 
 class Production:
@@ -101,7 +98,7 @@ class Production:
             return await self._start(listed(message), exchange)
         if kind == "http.response.body":
             return await self._body(message, exchange)
-        if kind in _UNRECORDABLE:
+        if kind in UNRECORDABLE:
             await self.give_up(kind.removeprefix("http.response."))
         elif self._head is None:
             return (message,)

@@ -12,8 +12,12 @@ from asynccache.http._rfc9111.fields import FieldLines, Headers
 from asynccache.http._rfc9111.storing import content_length, refusal
 
 _EMPTY: Final = frozenset({204, 205, 304})
+UNRECORDABLE: Final = frozenset(
+    {"http.response.pathsend", "http.response.zerocopysend", "http.response.trailers"}
+)
+"""Messages by which a response is more than its body messages say."""
 
-__all__ = ["Message", "Recording", "listed"]
+__all__ = ["UNRECORDABLE", "Message", "Recording", "listed"]
 
 Message = Mapping[str, Any]
 """An ASGI message."""

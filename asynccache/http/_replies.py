@@ -109,11 +109,11 @@ def without_repeated(message: Any, replayed: Fields) -> Any:
     return {**message, "headers": kept}
 
 
-def nothing_stored(forward: cache_status.Forward, *, status: bool) -> Reply:
+def nothing_stored(*, status: bool) -> Reply:
     """Return the answer to ``only-if-cached`` where nothing suitable is stored (RFC 9111 section 5.2.1.7)."""
     headers: list[tuple[bytes, bytes]] = [(b"content-length", b"0")]
     if status:
-        cache_status.append(headers, cache_status.forward(forward, detail="only-if-cached"))
+        cache_status.append(headers, cache_status.untold("only-if-cached"))
     return Reply(GATEWAY_TIMEOUT, headers, b"")
 
 

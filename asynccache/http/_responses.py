@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
+from asynccache import events
 from asynccache._engine.coding import Coder
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Lifetime
@@ -181,6 +182,21 @@ class ResponseCache:
         if isinstance(stored, StoredResponse):
             return found._replace(entry=entry, response=stored)
         return found
+
+    # -- counting -----------------------------------------------------------------------------------
+
+    def count_hit(self, entry: Entry, now: float, *, stale: bool) -> None:
+        """Count a request that ``entry`` answers."""
+        self.store.tally.hits += 1
+        self.store.tally.stale_hits += stale
+        if self.store.access.observers:
+            self.store.emit(events.Hit(entry.key, now - entry.created, stale))
+
+    def count_miss(self, key: str, why: str | None) -> None:
+        """Count a request that nothing stored answers."""
+        self.store.tally.misses += 1
+        if self.store.access.observers:
+            self.store.emit(events.Miss(key, why or "absent"))
 
     # -- storing ------------------------------------------------------------------------------------
 

@@ -50,7 +50,9 @@ def answer(
             return None
         return replay(response, entry, now, member=member, conditions=conditions, head=head)
     if conditions is not None:
-        whole = replay(response, entry, now, member=member, conditions=conditions)
+        # A part too says whether the client's copy is still good: it has the validators of the whole.
+        as_whole = msgspec.structs.replace(response, status=200)
+        whole = replay(as_whole, entry, now, member=member, conditions=conditions)
         if whole.status == 304:
             return whole
     if not ranges.holds_if_range(request_headers, response, now):

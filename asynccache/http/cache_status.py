@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Final, Literal
 
-__all__ = ["NAME", "Forward", "append", "forward", "hit"]
+__all__ = ["NAME", "Forward", "append", "forward", "hit", "untold"]
 
 NAME: Final = "asynccache"
 """How the cache calls itself unless `HTTPConfig` says otherwise."""
@@ -65,6 +65,16 @@ def forward(
     if detail is not None:
         parts.append(f"detail={_item(detail)}")
     return "; ".join(parts).encode("ascii")
+
+
+def untold(detail: str, name: str = NAME) -> bytes:
+    """Return the member for a response that neither was stored nor is the handler's (RFC 9211 section 2).
+
+    Args:
+        detail: What it is instead.
+        name: The cache's name.
+    """
+    return f"{_item(name)}; detail={_item(detail)}".encode("ascii")
 
 
 def append(headers: list[tuple[bytes, bytes]], value: bytes) -> None:

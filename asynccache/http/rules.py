@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import quote, unquote_plus, urlsplit
 
-from asynccache.http._rfc9111.fields import Headers, cache_control
+from asynccache.http._rfc9111.fields import Headers
 from asynccache.http._rfc9111.invalidation import same_origin_targets
 from asynccache.keys import call_key
 from asynccache.policy import CachePolicy
@@ -307,32 +307,6 @@ def represents_itself(asked: Asked, scope: Scope, headers: Headers) -> bool:
     path, query = _raw_path(scope), scope.get("query_string", b"")
     host = asked.host.encode("ascii")
     return (path, query) in same_origin_targets(locations, scope.get("scheme", "http"), host, path, query)
-
-
-def forbids_storing(headers: Headers) -> bool:
-    """Return whether the client asks not to store the response (RFC 9111 section 5.2.1.5)."""
-    return cache_control(headers).has("no-store")
-
-
-def only_if_cached(headers: Headers) -> bool:
-    """Return whether the client wants a stored response or none (RFC 9111 section 5.2.1.7)."""
-    return cache_control(headers).has("only-if-cached")
-
-
-def client_refuses(headers: Headers, age: float, left: float) -> bool:
-    """Return whether the client's own directives exclude a stored response (RFC 9111 section 5.2.1).
-
-    Args:
-        headers: The request's fields.
-        age: The response's age in seconds.
-        left: The freshness it has left, in seconds; negative once it is stale.
-    """
-    directives = cache_control(headers)
-    if directives.has("no-cache") or directives.has("no-store"):
-        return True
-    max_age = directives.seconds("max-age")
-    min_fresh = directives.seconds("min-fresh")
-    return (max_age is not None and age > max_age) or (min_fresh is not None and left < min_fresh)
 
 
 class Asking(Protocol):

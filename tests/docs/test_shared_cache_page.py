@@ -146,7 +146,7 @@ VALUES: dict[str, Told] = {
     "fwd=request; stored": twice([("cache-control", "no-cache")]),
     "fwd=partial; fwd-status=206; stored": partial,
     "fwd=uri-miss; collapsed": collapsed,
-    "fwd=uri-miss; detail=only-if-cached": once(asked=[("cache-control", "only-if-cached")]),
+    "detail=only-if-cached": once(asked=[("cache-control", "only-if-cached")]),
     "fwd=uri-miss": sends({"type": "http.response.body", "body": b"a stream"}),
     "fwd=method": lambda: Target(lambda _: said("made")).ask("POST"),
 }

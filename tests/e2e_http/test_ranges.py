@@ -157,6 +157,17 @@ async def test_conditions_come_before_ranges(web: Web) -> None:
     assert (await page.get("Range: bytes=0-1", 'If-None-Match: "b"')).status == 206
 
 
+async def test_conditions_come_before_ranges_of_a_part_too(web: Web) -> None:
+    """RFC 9111 section 4.3.2: a stored part too says whether the client's copy is still good."""
+    page = web.page(slices)
+    await page.get("Range: bytes=4-")
+
+    unchanged = await page.get("Range: bytes=10-12", 'If-None-Match: "a"')
+    assert (unchanged.status, unchanged.get("etag"), unchanged.body) == (304, '"a"', b"")
+    assert part(await page.get("Range: bytes=10-12", 'If-None-Match: "b"'))[1] == b"klm"
+    assert len(page.asked) == 1
+
+
 async def test_a_range_of_what_is_not_stored_is_the_origins_and_is_stored(web: Web) -> None:
     """RFC 9111 section 3.3: a part answers whoever wants no more than that."""
     page = web.page(slices)

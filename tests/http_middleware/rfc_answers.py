@@ -108,10 +108,15 @@ def held(response: Response) -> tuple[int, int]:
 def _of_part(response: Response, request: Request) -> list[Expected]:
     first, total = held(response)
     wanted = request.get("range")
-    if wanted is None or request.method != "GET" or not _applies(response, request):
+    if wanted is None or request.method != "GET":
         return []
-    # RFC 9111 section 4.3.2: conditions "SHOULD" be evaluated for a 206 too. OURS: only for what is whole.
-    unchanged = [Expected(304, b"")] if still_good(response, request) is not False else []
+    # RFC 9111 section 4.3.2: conditions "SHOULD" be evaluated for a 206 too; before ranges (RFC 9110 13.2.2).
+    good = still_good(response, request)
+    if good:
+        return [Expected(304, b"")]
+    unchanged = [] if good is False else [Expected(304, b"")]
+    if not _applies(response, request):
+        return unchanged
     spans = ranges(wanted, total)
     if not spans:  # a part says how long the whole is
         return unchanged + ([] if spans is None else [Expected(416, b"", f"bytes */{total}")])

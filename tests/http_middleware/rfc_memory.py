@@ -89,23 +89,24 @@ class Memory(Reading):
         validator = response.etag is not None or response.modified is not None
         fresh = self.left(response, response.response_time) > 0
         windows = not {"stale-while-revalidate", "stale-if-error"}.isdisjoint(control)
+        if -self.left(response, response.response_time) >= max(self.keep, *self._windows(control)):
+            return NO  # OURS: it would be gone at once
         if validator or (fresh and "no-cache" not in control):
             return MUST
         return MAY if windows or fresh or self.config.stale_on_error else NO
 
-    def may_have(self, request: Request, response: Response, *more: str) -> bool:
+    def may_have(self, request: Request, response: Response) -> bool:
         """Whether whoever sends ``request`` may share ``response`` with others; asked of both sides.
 
         Args:
             request: One that led to the response, or that it could answer.
             response: The response.
-            more: Directives that allow it to those who are authenticated.
         """
         if not self.shared:
             return True
         # Section 3.5, for storing. OURS: the same for being answered with what is stored.
         known = request.get("authorization") is not None
-        if known and not self.explicitly_shared(response, "must-revalidate", *more):
+        if known and not self.explicitly_shared(response, "must-revalidate"):
             return False
         if self.config.share_with_cookies or self.explicitly_shared(response):
             return True
@@ -136,24 +137,21 @@ class Memory(Reading):
         return [
             stored
             for stored in self.of(request.url)
-            if self.same_variant(stored, request)
-            # OURS: where the RFC would let anything answer, proxy-revalidate may do as well.
-            and self.may_have(request, stored.response, "proxy-revalidate")
+            if self.same_variant(stored, request) and self.may_have(request, stored.response)
         ]
 
     def whole(self, request: Request) -> list[Stored]:
         """Return those of them that are complete."""
         return [stored for stored in self.matching(request) if stored.response.status != 206]
 
-    def was_of_use(self, stored: Stored) -> bool:
-        """Whether it could be served, or be validated, at all."""
-        return self.kept(stored, stored.response.response_time)
-
     def kept(self, stored: Stored, now: float) -> bool:
         """Whether it is surely still there. OURS: not for ever, but as long as it may be served stale."""
         control = self.control(stored.response)
-        windows = (float(control.get(name, 0)) for name in ("stale-while-revalidate", "stale-if-error"))
-        return -self.left(stored.response, now) < max(self.keep, *windows)
+        return -self.left(stored.response, now) < max(self.keep, *self._windows(control))
+
+    @staticmethod
+    def _windows(control: dict[str, str]) -> list[float]:
+        return [float(control.get(name, 0)) for name in ("stale-while-revalidate", "stale-if-error")]
 
     # -- what is learned from an answer -----------------------------------------------------------------
 

@@ -141,7 +141,7 @@ class Reference(Memory):
             validate=self._validated(newest, request, now),
             stand_in={stored: verdict for stored, verdict in stand_in.items() if verdict},
             rescued=rescued and not preconditions,
-            only_if_cached="only-if-cached" in self.asked(request) and not preconditions and not request.body,
+            only_if_cached="only-if-cached" in self.asked(request),
             reasons=self._reasons(request, now),
         )
 
@@ -171,9 +171,6 @@ class Reference(Memory):
             reasons.add("stale")
         if any(self.left(stored.response, now) > 0 for stored in found):
             reasons.add("request")
-        # OURS: what was of no use from the beginning is not removed, and comes back with a clock set back.
-        if any(stored.request.url == request.url and not self.was_of_use(stored) for stored in self.stored):
-            reasons.add("stale")
         if any(stored.response.status == 206 for stored in found):
             reasons.add("partial")
         return reasons

@@ -142,8 +142,8 @@ class Seen:
         about = [(stored, self.differs(stored)) for stored in self.decision.serve]
         self.need(chosen, "served what must not be", *about)
         age = float(self.answer.header("age") or -1)
-        # In whole seconds, and computed once a second.
-        chosen = [stored for stored in chosen if -1 < self.reference.age(stored.response, self.now) - age < 2]
+        # In whole seconds.
+        chosen = [stored for stored in chosen if -1 < self.reference.age(stored.response, self.now) - age < 1]
         self.need(chosen, "wrong Age", *about)
         ttl = re.search(r"; ttl=(-?\d+)", self.status)
         known = [self.reference.left(stored.response, self.now) for stored in chosen]

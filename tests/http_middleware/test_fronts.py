@@ -85,6 +85,16 @@ async def test_age_goes_on() -> None:
         assert answer.all("cache-status") == [f"asynccache; hit; ttl={60 - seconds}"]
 
 
+async def test_age_is_that_of_the_moment() -> None:
+    """It has grown when a whole second of the response's own has passed, not of the clock (RFC 9111 5.1)."""
+    site = Site(Handler(), CachePolicy(ttl=60, public=True))
+    site.clock.advance(0.9)
+    await warmed(site)
+    for step, age in ((0.05, 0), (0.9, 0), (0.05, 1), (0.95, 1), (0.06, 2)):
+        site.clock.advance(step)
+        assert (await site.get("/")).all("age") == [str(age)]
+
+
 LANGUAGES = ("de", "en", "fr")
 MODES = [("marked", POLICY), ("rfc9111", None)]
 

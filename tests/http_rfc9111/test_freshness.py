@@ -268,7 +268,7 @@ def test_when_a_lifetime_is_guessed(value: bytes, heuristic: bool, expected: flo
         (b"max-age=600, stale-if-error=1200", Terms(600, False, False, 0, 1200)),
         (b"no-cache", Terms(0, True, False, 0, 0)),
         (b'no-cache="x-user"', Terms(0, False, False, 0, 0)),
-        (b"max-age=60, must-revalidate", Terms(60, False, True, 0, 0)),
+        (b"max-age=60, must-revalidate", Terms(60, False, True, 0, 0, authorized=True)),
         (b"max-age=60, proxy-revalidate", Terms(60, False, True, 0, 0)),
         (b"s-maxage=60", Terms(60, False, True, 0, 0)),
         (b"max-age=60, immutable", Terms(60, False, False, 0, 0)),

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from asynccache.http._rfc9111.directives import NO_WISHES, Wishes, told, wishes
 from asynccache.http._rfc9111.freshness import terms
-from asynccache.http._rfc9111.policy import Use, decide, stands_in, withheld
+from asynccache.http._rfc9111.policy import Use, decide, refuses, stands_in, withheld
 from asynccache.http._rfc9111.stored import StoredResponse, Terms
 from asynccache.http._rfc9111.switches import Switches
 
@@ -195,6 +195,7 @@ AUTHORIZATION, COOKIE = b"authorization", b"cookie"
         (b"public, max-age=60", True, (AUTHORIZATION, COOKIE, b"x-api-key"), (), None),
         (b"max-age=60, must-revalidate", False, (AUTHORIZATION,), (), None),
         (b"max-age=60, must-revalidate", False, (COOKIE,), (), "cookie"),
+        (b"max-age=60, proxy-revalidate", False, (AUTHORIZATION,), (), "authorization"),
     ],
 )
 def test_credentials_withhold_what_is_not_shared(
@@ -221,6 +222,27 @@ def test_a_marked_routes_response_has_no_terms() -> None:
     stored = StoredResponse(200, (), b"", b"", False, False, NOW, 0.0)
 
     assert withheld(stored, (AUTHORIZATION,), (), Switches()) == "authorization"
+
+
+@pytest.mark.parametrize(
+    "asked,age,left,refused",
+    [
+        (b"", 10, 50, False),
+        (b"no-cache", 0, 60, True),
+        (b"no-store", 0, 60, True),
+        (b"max-age=10", 10, 50, False),
+        (b"max-age=10", 11, 49, True),
+        (b"min-fresh=50", 10, 50, False),
+        (b"min-fresh=50", 11, 49, True),
+        (b"max-stale=5", 70, -10, False),
+        (b"only-if-cached", 10, 50, False),
+    ],
+)
+def test_clients_refuse_what_a_policy_would_serve(
+    asked: bytes, age: float, left: float, refused: bool
+) -> None:
+    """In the marked mode, if they are heeded; how stale it may be is the policy's alone (section 5.2.1)."""
+    assert refuses(asking(asked), age, left) is refused
 
 
 SECONDS = st.integers(0, 200)

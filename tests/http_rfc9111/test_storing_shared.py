@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from asynccache.http._rfc9111.directives import told
+from asynccache.http._rfc9111.freshness import terms
 from asynccache.http._rfc9111.stored import Terms
 from asynccache.http._rfc9111.storing import (
     HEURISTIC,
@@ -325,3 +326,24 @@ def test_what_is_stored_breaks_no_rule(headers: Fields, status: int, authorised:
     assert stored.isdisjoint(
         {b"set-cookie", b"connection", *said.fields("private"), *said.fields("no-cache")}
     )
+
+
+@pytest.mark.parametrize(
+    "value,age,expected",
+    [
+        (b"max-age=60", 0, False),
+        (b"max-age=0", 0, True),
+        (b"max-age=60", 60, True),
+        (b"no-cache", 0, True),
+        (b"no-cache, max-age=60", 0, False),
+        (b"max-age=0, stale-if-error=5", 0, False),
+    ],
+)
+def test_a_validator_is_of_no_use_where_nothing_is_kept_beyond_its_freshness(
+    value: bytes, age: float, expected: bool
+) -> None:
+    """``keep_stale=0``: there will be nothing left to ask about."""
+    said, targeted = told(headers := [(b"cache-control", value)])
+    switches = Switches(keep_stale=0.0)
+    allowed = terms(said, headers, 0.0, targeted=targeted, heuristic=False, switches=switches)
+    assert useless(allowed, age, validator=True, switches=switches) is expected

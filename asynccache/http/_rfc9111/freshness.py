@@ -130,6 +130,7 @@ def terms(
         any(told.has(name) for name in ("must-revalidate", *shared_only)),
         float(told.seconds("stale-while-revalidate") or 0),
         float(told.seconds("stale-if-error") or 0),
+        told.has("must-revalidate"),
     )
 
 

@@ -13,7 +13,7 @@ from asynccache.http._rfc9111.directives import Wishes
 from asynccache.http._rfc9111.stored import StoredResponse, Terms
 from asynccache.http._rfc9111.switches import Switches
 
-__all__ = ["Decision", "Use", "decide", "stands_in", "withheld"]
+__all__ = ["Decision", "Use", "decide", "refuses", "stands_in", "withheld"]
 
 
 class Use(Enum):
@@ -73,6 +73,22 @@ def _accepts_stale(wishes: Wishes, stale_for: float) -> bool:
     return wishes.max_age is None and wishes.min_fresh is None
 
 
+def refuses(wishes: Wishes, age: float, left: float) -> bool:
+    """Return whether a request excludes a stored response whose lifetime a route's policy decides (5.2.1).
+
+    Args:
+        wishes: What the request asks for.
+        age: The response's age in seconds.
+        left: The freshness it has left, in seconds; negative once it is stale.
+    """
+    return (
+        wishes.no_cache
+        or wishes.no_store
+        or (wishes.max_age is not None and age > wishes.max_age)
+        or (wishes.min_fresh is not None and left < wishes.min_fresh)
+    )
+
+
 def stands_in(terms: Terms, age: float, wishes: Wishes, switches: Switches) -> bool:
     """Return whether a stored response may stand in for an error (RFC 5861 section 4).
 
@@ -107,7 +123,7 @@ def withheld(
         return None
     for name in credentials:
         if name == b"authorization":
-            if stored.terms is None or not stored.terms.strict:
+            if stored.terms is None or not stored.terms.authorized:
                 return "authorization"
         elif name not in varies_by and not switches.share_with_cookies:
             return name.decode("latin-1")

@@ -23,6 +23,8 @@ class Terms(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stale_while_revalidate: float
     stale_if_error: float
     """The windows of RFC 5861, in seconds after freshness."""
+    authorized: bool = False
+    """``must-revalidate``: it may be shared among requests with Authorization too (section 3.5)."""
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -250,9 +250,12 @@ def useless(terms: Terms, initial_age: float, *, validator: bool, switches: Swit
         switches: The configuration.
     """
     stale_for = initial_age - terms.lifetime
+    windows = max(terms.stale_while_revalidate, terms.stale_if_error)
+    if stale_for >= max(switches.keep_stale, windows):
+        return True  # it would be gone at once
     if validator or (not terms.always and stale_for < 0):
         return False
-    lenient = stale_for < max(terms.stale_while_revalidate, terms.stale_if_error)
+    lenient = stale_for < windows
     return terms.always or terms.strict or not (lenient or switches.stale_on_error)
 
 

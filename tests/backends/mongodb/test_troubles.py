@@ -117,7 +117,7 @@ async def test_a_server_killed_and_restarted_under_load_is_used_again(process: S
             except BackendError:
                 await asyncio.sleep(0.01)
                 continue
-            # What was set just before may not have reached the journal: it is gone then, or an older one is back.
+            # What was set just before is gone where it had not reached the journal, or an older one is back.
             lost = lives != life and (value is None or value.startswith(f"{key}|".encode()))
             if value != f"{key}|{step}".encode() and not lost:
                 wrong.append((key, value))
