@@ -9,6 +9,9 @@ __all__ = ["Ghosts"]
 
 _AGES: Final = 0xFFFF
 _STEPS: Final = 12
+_PAGE: Final = 12
+"""Slots come in pages of two to this many, each made when it is first needed: without evictions, never."""
+_IN_PAGE: Final = (1 << _PAGE) - 1
 
 
 class Ghosts:
@@ -19,11 +22,11 @@ class Ghosts:
     half a point of hit ratio.
     """
 
-    __slots__ = ("_additions", "_mask", "_shift", "_slots")
+    __slots__ = ("_additions", "_mask", "_pages", "_shift")
 
     def __init__(self, capacity: int) -> None:
         size = 2 << max(4, (capacity - 1).bit_length())
-        self._slots = array("I", bytes(4 * size))
+        self._pages: list[array[int] | None] = [None] * max(1, size >> _PAGE)
         self._mask = size - 2
         self._additions = 0
         # Time goes in steps of a 4096th of the capacity or less, so that 16 bits outlast any ghost.
@@ -34,7 +37,10 @@ class Ghosts:
         self._additions = additions = self._additions + 1
         now = additions >> self._shift & _AGES
         at = digest & self._mask
-        slots = self._slots
+        slots = self._pages[at >> _PAGE]
+        if slots is None:
+            slots = self._pages[at >> _PAGE] = array("I", bytes(4 * (_IN_PAGE + 1)))
+        at &= _IN_PAGE
         first = slots[at]
         if first:
             second = slots[at + 1]
@@ -45,7 +51,10 @@ class Ghosts:
     def pop(self, digest: int, age: int) -> bool:
         """Forget ``digest``; True if it was added within the last ``age`` additions or so."""
         at = digest & self._mask
-        slots = self._slots
+        slots = self._pages[at >> _PAGE]
+        if slots is None:
+            return False
+        at &= _IN_PAGE
         mark = digest >> 40 & _AGES | 1
         if slots[at] >> 16 != mark:
             at += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from math import inf
 from typing import Any
 
@@ -321,6 +322,18 @@ def test_a_huge_bound_costs_nothing() -> None:
 
     assert len(table.shards) <= 1024
     assert table.add(entry("k"))
+
+
+def test_a_table_that_evicts_nothing_takes_no_memory_for_ghosts() -> None:
+    """Test-suites make hundreds of them, and some frameworks never let an application go."""
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    table = S3FIFO(2**30)
+    table.add(entry("k"))
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+
+    assert grown < 200_000
 
 
 @pytest.mark.parametrize("key,error", [("", InvalidKeyError), ("\ud800", InvalidKeyError), (b"k", TypeError)])
