@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 __all__ = ["ROOT", "UNMEASURED", "ServerProcess", "find_program", "free_port", "running"]
@@ -28,6 +29,8 @@ START_SECONDS = 60.0
 UNMEASURED = ("env", "-u", "COVERAGE_PROCESS_CONFIG")
 """What to put before the command of a server in Python whose lines coverage need not count."""
 _ATTEMPTS = 3
+_STARTER = ThreadPoolExecutor(1, "starter of servers")
+"""A server ends with the thread that started it, so that must not be one that ends before the tests."""
 
 
 def find_program(name: str) -> str | None:
@@ -105,13 +108,14 @@ class ServerProcess:
         values = {"port": str(self.port), "folder": str(self.folder)}
         command = [part.format_map(values) for part in self._command]
         with (self.folder / "output").open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = _STARTER.submit(
+                subprocess.Popen,
                 [*as_user(self._user), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-            )
+            ).result()
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
