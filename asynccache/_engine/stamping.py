@@ -12,6 +12,7 @@ from asynccache._engine.tags import (
     STAMP_TTL,
     Liveness,
     Stamp,
+    common_key,
     liveness,
     new_stamp,
     soft_key,
@@ -40,10 +41,16 @@ class Stamping:
         self.generations: Final = tuple(Namespace(*path[:n]).tag_prefix for n in levels)
         """Keys of the namespaces' own stamps, which stand in for clearing where the store cannot."""
         self._always: Final = stamp_keys(self.generations)
+        self._common: Final = common_key(self._prefix)
 
     def keys(self, tags: Iterable[str]) -> tuple[str, ...]:
         """Return the full keys of ``tags``."""
         return tuple(self._prefix + tag for tag in tags)
+
+    def names(self, entry: Entry) -> list[str]:
+        """Return the tags of ``entry``."""
+        start = len(self._prefix)
+        return [key[start:] for key, _, _ in entry.stamps if key not in self.generations]
 
     # -- judging entries ----------------------------------------------------------------------------
 
@@ -113,6 +120,16 @@ class Stamping:
         known = {key: stamp for key, stamp in found.items() if stamp is not None}
         return stamps_of(hard, known) if len(known) == len(keys) else None
 
+    async def common(self) -> str | None:
+        """Return the common stamp, another one after a tag was invalidated; None: the store cannot tell.
+
+        In a store of this process it never does: a `Run` hears of invalidations by itself.
+        """
+        if self._access.local is not None:
+            return ""
+        raw = await self._access.read((self._common,))
+        return self.read_from(raw, self._common) or await self._plant(self._common)
+
     def _plant_local(self, key: str) -> str | None:
         entry = new_stamp(key, self._access.clock())
         local = self._access.local
@@ -153,9 +170,11 @@ class Stamping:
 
     async def invalidate(self, tags: Sequence[str], *, soft: bool) -> bool:
         """Delete the stamps of ``tags``; False if the store failed."""
-        hard = self.keys(tags)
-        doomed = [soft_key(key) for key in hard] if soft else hard
-        return await self._access.delete_all(doomed) is not None
+        access, hard = self._access, self.keys(tags)
+        # The common one goes first: who finds it unchanged has planted stamps that are deleted after it.
+        told = access.local is not None or await access.delete_all((self._common,)) is not None
+        removed = await access.delete_all([soft_key(key) for key in hard] if soft else hard)
+        return told and removed is not None
 
     async def next_generation(self) -> bool:
         """Make every entry of the namespace and its children unreachable; False if the store failed."""

@@ -42,8 +42,10 @@ class EntryStore:
         self._backend = access.backend
         self._stamping = Stamping(access, namespace)
         self.stamps: Final = self._stamping.for_entry
+        self.common_stamp: Final = self._stamping.common
         self.alive: Final = self._stamping.alive
         self.tag_keys: Final = self._stamping.keys
+        self.tags_of: Final = self._stamping.names
         self.generations: Final = self._stamping.generations
         leasing = Leasing(access)
         self.acquire: Final = leasing.acquire

@@ -5,6 +5,9 @@ value was computed and is live only while they match. To invalidate a tag is to 
 every store, whatever the number of entries; an evicted stamp invalidates too, and since stamps are random
 none ever comes back. A second key, the soft stamp, makes entries stale instead of dead.
 
+A third key, the common stamp, is deleted with every tag, whichever: who learns only from a value which tags
+it has finds out there whether it is too late for them.
+
 In a store that cannot clear by prefix, each namespace has a stamp of its own under the empty name, which
 every entry carries beside its tags': clearing deletes that.
 """
@@ -23,6 +26,7 @@ __all__ = [
     "STAMP_TTL",
     "Liveness",
     "Stamp",
+    "common_key",
     "liveness",
     "needed_stamps",
     "new_stamp",
@@ -51,6 +55,11 @@ class Liveness(Enum):
 def soft_key(hard: str) -> str:
     """Return the key of the soft stamp beside the stamp ``hard``, "" for a namespace's own stamp."""
     return "" if hard[-1] == "#" else hard.replace("#", "~", 1)  # no segment of a namespace contains one
+
+
+def common_key(tag_prefix: str) -> str:
+    """Return the key of the common stamp of a namespace's tags: that of the soft stamp of no tag."""
+    return tag_prefix[:-1] + "~"
 
 
 def stamp_keys(hard_keys: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from asynccache._engine.clock import stopwatch
@@ -91,6 +91,7 @@ class Claim:
     """One response to be produced, and all that others know of it."""
 
     __slots__ = (
+        "_common_stamp",
         "_middleware",
         "_tags",
         "_wanted",
@@ -113,6 +114,7 @@ class Claim:
         self.stamps: tuple[Stamp, ...] | None = None
         """The stamps of its tags, as they were before the application began; None: it must not be stored."""
         self.ended = False
+        self._common_stamp: str | None = None
         self._middleware = middleware
         self._wanted = wanted
         self._tags = tags
@@ -160,7 +162,28 @@ class Claim:
 
     async def read_stamps(self) -> None:
         """Note the tags' stamps as they are before the application begins."""
-        self.stamps = await self._middleware.responses.store.stamps(self._tags)
+        responses = self._middleware.responses
+        self.stamps = await responses.store.stamps(self._tags)
+        self._common_stamp = await responses.common_stamp()
+
+    async def add_tags(self, tags: Sequence[str]) -> bool:
+        """Carry the tags that the response turns out to have; False: it must not be stored.
+
+        One of them may have been invalidated while the application ran, or nobody knows.
+        """
+        more = [tag for tag in tags if tag not in self._tags]
+        if not more:
+            return True
+        responses = self._middleware.responses
+        responses.learn(self._wanted, tags)
+        self.run.add_tags(responses.store.tag_keys(more))
+        if self.run.voided or self.stamps is None or self._common_stamp is None:
+            return False
+        stamps = await responses.store.stamps(more)
+        if stamps is None or await responses.common_stamp() != self._common_stamp:
+            return False
+        self.stamps = (*self.stamps, *stamps)
+        return True
 
     async def passing(self, sending: Awaitable[None]) -> None:
         """Await the sending of a part; those who wait for the response see how long that takes."""

@@ -243,21 +243,17 @@ class Keeper:
         """Store a response, and tell those who wait for it."""
         passage, responses, claim = self._passage, self._middleware.responses, self._claim
         seconds = stopwatch() - self._started
-        stamps = () if claim is None or claim.stamps is None else claim.stamps
-        entry = responses.response_entry(
-            response, kept_for(response, self._middleware.switches), stamps, seconds
-        )
+        lifetime = kept_for(response, self._middleware.switches)
         if claim is None or claim.ended:
-            return Kept(entry, response, stored=False)
+            return Kept(responses.response_entry(response, lifetime, (), seconds), response, stored=False)
+        said = None if self._exchange is None else self._exchange.adjusted
+        known = await claim.add_tags((*response_tags(headers), *(() if said is None else said.tags)))
+        entry = responses.response_entry(response, lifetime, claim.stamps or (), seconds)
         names = selecting(response.headers)
         responses.store.tally.computed += 1
         responses.store.emit(events.Computed(claim.found.key, seconds))
-        said = None if self._exchange is None else self._exchange.adjusted
-        tags = (*response_tags(headers), *(() if said is None else said.tags))
-        if not set(tags) <= set(passage.tags):
-            # What was invalidated while the application ran could not be known: the next response is stored.
+        if not known:
             passage.detail = "tags"
-            responses.learn(passage.wanted, tags)
             await claim.end(Answer.RETRY)
             return Kept(entry, response, stored=False)
         stored = claim.stamps is not None and await responses.fill(

@@ -156,9 +156,8 @@ class Production:
         lifetime, detail = self._attempt.lifetime, None
         if exchange.adjusted is not None:
             lifetime = exchange.adjusted.lifetime(policy, self._middleware.cache.default_ttl, lifetime)
-            if not set(exchange.adjusted.tags) <= set(self._attempt.tags):
+            if not await claim.add_tags(exchange.adjusted.tags):
                 detail = "tags"
-                responses.learn(self._attempt.wanted, exchange.adjusted.tags)
         entry = responses.response_entry(response, lifetime, claim.stamps or (), seconds)
         responses.store.tally.computed += 1
         responses.store.emit(events.Computed(claim.found.key, seconds))

@@ -107,13 +107,17 @@ class ResponseCache:
         return tuple(dict.fromkeys((*tags, *learned))) if learned else tags
 
     def learn(self, wanted: Wanted, tags: Sequence[str]) -> None:
-        """Expect ``tags`` on the response from now on: its handler has added them.
-
-        They did not count this time: what was invalidated while the handler ran could not be known.
-        """
+        """Expect ``tags`` on the response from now on: its handler has added them."""
         key = (wanted.url, wanted.extra)
         known = tuple(dict.fromkeys((*self._tags.get(key, ()), *tags)))
         self._tags[key] = known if len(known) <= _LEARNED_TAGS else tuple(tags)
+
+    async def common_stamp(self) -> str | None:
+        """Return what is another one after any tag was invalidated; None: nobody knows.
+
+        In a store outside of this process it costs a round trip, so only once a handler has added tags.
+        """
+        return await self.store.common_stamp() if self._tags or self.store.local is not None else None
 
     async def forget(self, origins: Iterable[tuple[str, str]], paths: Iterable[str]) -> bool:
         """Remove every response of some paths: all variants, all queries; False if the store failed.
@@ -138,9 +142,14 @@ class ResponseCache:
         """Return what is stored. ``tags``: those it probably has, to fetch their stamps along with it."""
         store = self.store
         found = self._at_url(wanted, await store.find(wanted.url, tags))
-        if found.vary is None:
-            return found
-        return self._at_variant(found, await store.find(found.key, tags))
+        if found.vary is not None:
+            found = self._at_variant(found, await store.find(found.key, tags))
+        if found.entry is not None and len(found.entry.stamps) > len(tags):
+            # Another process has learned its tags: read them in the same round trip from now on.
+            names = store.tags_of(found.entry)
+            if not set(names) <= set(tags):
+                self.learn(wanted, names)
+        return found
 
     async def find_language(self, found: Found, wanted: Wanted, tags: Sequence[str]) -> Found:
         """Return the variant in the language a request prefers to all others, where it has none of its own.

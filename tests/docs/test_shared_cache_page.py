@@ -83,6 +83,18 @@ async def collapsed() -> Answer:
     return await second.answer()
 
 
+async def invalidated() -> Answer:
+    """A tag goes while the application runs."""
+    handler = Handler(headers=[(b"cache-control", FRESH.encode()), (b"cache-tag", b"a")])
+    handler.gate.clear()
+    site = Site(handler, http=SHARED)
+    asked = site.start("/page")
+    await ticks(50)
+    await site.cache.invalidate_tags("a")
+    handler.gate.set()
+    return await asked.answer()
+
+
 async def partial() -> Answer:
     """The whole of which a part is stored."""
 
@@ -173,7 +185,7 @@ DETAILS: dict[str, Told] = {
     "malformed": once(x_evil="a\r\nb"),
     "stream": once(content_type="text/event-stream"),
     "too-large": once(content_length="99999999"),
-    "tags": once(cache_tag="a"),
+    "tags": invalidated,
     "pathsend": sends({"type": "http.response.pathsend", "path": "page"}, length=9),
     "zerocopysend": sends({"type": "http.response.zerocopysend", "file": 3}, length=9),
     "session": session,
