@@ -132,11 +132,22 @@ class Passage:
             return
         await forwarding.run(self._question())
         if forwarding.unanswered:
-            # What came does not go with what is stored: ask once more, without any of that.
-            self.usable = self.detail = None
-            self.asking = False
-            self.receive = _no_content(self.receive)
-            await Forwarding(self, None).run(self.headers)
+            await self._once_more()
+
+    async def _once_more(self) -> None:
+        """Ask without a thought of what is stored: what came does not go with it."""
+        self.usable = self.detail = None
+        self.asking = False
+        self.receive = _no_content(self.receive)
+        found = await self.middleware.responses.find(self.wanted, self.tags)
+        claim = Claim(self.middleware, self.wanted, self.tags, found)
+        try:
+            await claim.take_free_lease()
+            await claim.read_stamps()
+        except BaseException:
+            await claim.abandon(Answer.LEAD)
+            raise
+        await Forwarding(self, claim).run(self._question())
 
     def _goes_alone(self) -> bool:
         """Return whether this request can be of no use to others, or they to it."""

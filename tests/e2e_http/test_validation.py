@@ -303,3 +303,15 @@ async def test_others_who_want_it_wait_for_the_answer_to_one_question(web: Web) 
 
     assert {(reply.status, reply.text) for reply in replies} == {(200, "1")}
     assert len(page.asked) == 2
+
+
+async def test_304_for_something_else_is_asked_once_more_and_that_is_stored(web: Web) -> None:
+    """RFC 9111 section 4.3.4: what is stored is not confirmed by it, and the client gets what there is now."""
+    page = web.page(says(SHORT, TAG), says(SHORT, 'ETag: "b"', status=304), says(SHORT, 'ETag: "b"'))
+    await stale(web, page)
+
+    asked, hit = await page.get(), await page.get()
+
+    assert [request.get("if-none-match") for request in page.asked] == ["", '"a"', ""]
+    assert (asked.text, asked.cache_status) == ("3", "asynccache; fwd=stale; stored")
+    assert (hit.text, hit.cache_status) == ("3", "asynccache; hit; ttl=10")

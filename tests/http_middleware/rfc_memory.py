@@ -155,17 +155,13 @@ class Memory(Reading):
 
     # -- what is learned from an answer -----------------------------------------------------------------
 
-    def received(
-        self, request: Request, response: Response, *, claimed: bool | None, again: bool = False
-    ) -> None:
+    def received(self, request: Request, response: Response, *, claimed: bool | None) -> None:
         """Take note of a response that answers ``request`` by itself.
 
         Args:
             request: The client's request.
             response: What the application answered to it.
             claimed: What Cache-Status says about storing; it settles what the cache was free to decide.
-            again: The application was asked once more, after a question of the cache's own. OURS: that is
-                between the application and the client, but need not be.
         """
         if request.method == "HEAD" and response.status == 200:
             self._seen_by_head(request, response)
@@ -176,8 +172,6 @@ class Memory(Reading):
                 for stored in self.of(request.url):
                     stored.certain = False
             self.varies.setdefault(request.url, []).append(_names(response))
-        if again:
-            verdict = min(verdict, MAY)
         if verdict is MAY and claimed is not None:
             verdict = MUST if claimed else NO
         if request.method == "GET" and not (response.failed and verdict is NO):

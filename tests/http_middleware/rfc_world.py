@@ -230,7 +230,7 @@ class Seen:
     def storing(self, last: Response) -> Verdict:
         verdict = self.reference.storing(self.request, last)
         more = self.reference.varies_by_more(self.request.url, last)
-        return min(verdict, Verdict.MAY) if more or len(self.foreground) > 1 else verdict
+        return min(verdict, Verdict.MAY) if more else verdict
 
     def failed(self, last: Response | None) -> None:
         """The application raised, or broke off."""
@@ -257,8 +257,7 @@ class Seen:
             self.reference.freshened(self.request, response)
             return
         self.reference.invalidated(self.request, response, [ORIGIN])
-        again = len(self.foreground) > 1
-        self.reference.received(self.request, response, claimed=claimed, again=again)
+        self.reference.received(self.request, response, claimed=claimed)
 
     # -- comparing --------------------------------------------------------------------------------------
 
