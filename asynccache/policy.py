@@ -23,6 +23,9 @@ Seconds = float | timedelta
 CACHEABLE_STATUSES: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})
 """Statuses a policy may allow: those RFC 9110 section 15.1 calls heuristically cacheable, without 206."""
 
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 9110 section 5.1."""
+
 
 class Default:
     """The type of `DEFAULT`: "as configured", where None already means "never expires"."""
@@ -84,6 +87,14 @@ def tag_names(tags: object, name: str = "tags") -> tuple[str, ...]:
 
 def _names(value: object, name: str) -> tuple[str, ...] | None:
     return None if value is None else tag_names(value, name)
+
+
+def _field_names(vary: object) -> tuple[str, ...]:
+    names = tag_names(vary, "vary")
+    for name in names:
+        if name == "*" or _FIELD_NAME.fullmatch(name) is None:
+            raise ConfigurationError(f"vary must be names of request header fields, not {name!r}")
+    return tuple(dict.fromkeys(name.lower() for name in names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +163,7 @@ class CachePolicy:
         put(self, "tags", tag_names(self.tags))
         put(self, "cookies", _names(self.cookies, "cookies"))
         put(self, "query", _names(self.query, "query"))
-        put(self, "vary", tuple(name.lower() for name in tag_names(self.vary, "vary")))
+        put(self, "vary", _field_names(self.vary))
         if not isinstance(self.public, bool):
             raise ConfigurationError(f"public must be True or False, not {self.public!r}")
         for name in ("vary_on", "store_if"):

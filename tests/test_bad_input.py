@@ -174,7 +174,7 @@ def constructors() -> Iterator[Row]:
             "vary_on": NO_CALLABLES,
             "cookies": BAD_TAGS,
             "query": BAD_TAGS,
-            "vary": (*BAD_TAGS, None),
+            "vary": (*BAD_TAGS, None, ["*"], ["x-a, x-b"], ["x-a:"], ["x a"], ["\u00e9"], ["x-a\r\nx-b: 1"]),
             "statuses": (None, 200, "200", [199], [206], [500], ["200"], [[200]], [None]),
             "client_ttl": not_zero,
             "max_body_bytes": (-1, 1.5, "5", True),

@@ -306,7 +306,7 @@ async def test_others_who_want_it_wait_for_the_answer_to_one_question(web: Web) 
 
 
 async def test_304_for_something_else_is_asked_once_more_and_that_is_stored(web: Web) -> None:
-    """RFC 9111 section 4.3.4: what is stored is not confirmed by it, and the client gets what there is now."""
+    """RFC 9111 section 4.3.4: what is stored is not confirmed; the client gets what there is now."""
     page = web.page(says(SHORT, TAG), says(SHORT, 'ETag: "b"', status=304), says(SHORT, 'ETag: "b"'))
     await stale(web, page)
 
