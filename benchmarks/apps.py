@@ -42,10 +42,27 @@ BODY: Final = json.dumps(ITEMS, separators=(",", ":")).encode()
 
 def bare() -> Any:
     """The floor: nothing but the bytes."""
+    return _constant([])
+
+
+def bare_with_fields() -> Any:
+    """The same, with the fields that a hit has besides: a server writes each of them anew."""
+    return _constant([
+        (b"cache-control", b"public, max-age=%d" % _SECONDS),
+        (b"age", b"0"),
+        (b"cache-status", b"asynccache; hit; ttl=%d" % (_SECONDS - 1)),
+    ])  # fmt: skip
+
+
+def _constant(fields: list[tuple[bytes, bytes]]) -> Any:
     start = {
         "type": "http.response.start",
         "status": 200,
-        "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))],
+        "headers": [
+            (b"content-type", b"application/json"),
+            *fields,
+            (b"content-length", b"%d" % len(BODY)),
+        ],
     }
     body = {"type": "http.response.body", "body": BODY}
 
@@ -254,6 +271,7 @@ def litestar_cache() -> Any:
 
 APPS: Final[dict[str, Callable[[], Any]]] = {
     "bare": bare,
+    "bare, fields of a hit": bare_with_fields,
     "bare 304": bare_304,
     "ours public": public,
     "ours public, outermost": public_outermost,
@@ -271,6 +289,7 @@ APPS: Final[dict[str, Callable[[], Any]]] = {
 }
 OURS: Final = (
     "bare",
+    "bare, fields of a hit",
     "bare 304",
     "ours public",
     "ours public, outermost",
