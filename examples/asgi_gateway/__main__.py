@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import socket
 import sys
 from typing import Any, Final
@@ -46,17 +47,33 @@ class Server(uvicorn.Server):
             print(f"The gateway is at http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
 
 
+def port(text: str) -> int:
+    """Read a port; argparse tells the function's name where it is none."""
+    number = int(text)
+    if not 0 <= number < 2**16:
+        raise ValueError
+    return number
+
+
+def time(text: str) -> float:
+    """Read a number of seconds that something can last."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError
+    return number
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m examples.asgi_gateway", description="A shared HTTP cache in front of a server."
     )
     parser.add_argument("--origin", required=True, help="what it stands in front of: http://127.0.0.1:8000")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8080, help="port to listen on (default: %(default)s)")
     parser.add_argument("--cache", help="URL of the store (default: ASYNCCACHE_URL, else memory://)")
     parser.add_argument("--full", action="store_true", help="cache all that the RFC permits")
     parser.add_argument("--change-host", action="store_true", help="send the origin its own name as Host")
-    parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait (default: %(default)s)")
+    parser.add_argument("--timeout", type=time, default=60.0, help="seconds to wait (default: %(default)s)")
     parser.add_argument("--http", choices=PARSERS, default="h11", help="uvicorn's parser")
     return parser.parse_args(arguments)
 

@@ -280,3 +280,15 @@ def test_what_cannot_start_says_why(arguments: list[str], capsys: pytest.Capture
     said = capsys.readouterr().err
     assert said.startswith("The gateway cannot start: ")
     assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    "argument,values", [("port", ["-1", "65536", "x", "80.5"]), ("timeout", ["0", "-1", "nan", "inf", "x"])]
+)
+def test_options_that_cannot_be_are_named(
+    argument: str, values: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in values:
+        with pytest.raises(SystemExit):
+            main(["--origin", "http://127.0.0.1:9", f"--{argument}={value}"])
+        assert re.search(rf"argument --{argument}: invalid \w+ value: '{value}'", capsys.readouterr().err)
