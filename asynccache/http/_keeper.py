@@ -222,7 +222,8 @@ class Keeper:
         if reason is None or reading is None:
             return await self._store(response, headers)
         await self.give_up(reason)
-        if unstorable(
+        # Either it is of no use to anyone from now on, or it must not be stored, not just for this request.
+        if reason == "stale" or unstorable(
             response.status,
             response.headers,
             reading.said,
@@ -230,7 +231,7 @@ class Keeper:
             targeted=reading.targeted,
             switches=switches,
         ):
-            await self._remove()  # for all: it was not just for this request
+            await self._remove()
         return Kept(
             responses.response_entry(response, kept_for(response, switches), (), 0.0), response, stored=False
         )

@@ -168,10 +168,11 @@ class Seen:
     def refreshed(self, background: list[Exchange]) -> None:
         """One request repeats the client's, and its answer is learned."""
         self.need(not self.foreground and self.may_refresh, "asked again for nothing", *background)
-        self.need(len(background) == 1, "not asked once", *background)
-        self.repeats(background[0])
+        self.need(background and all(map(self.mistaken, background[:-1])), "not asked once", *background)
         self.request = replace(self.request, method="GET")
-        self.learn(background[0], claimed=None)
+        for exchange in background:
+            self.repeats(exchange)
+            self.learn(exchange, claimed=None)
 
     # -- with it ----------------------------------------------------------------------------------------
 
@@ -201,7 +202,7 @@ class Seen:
         """The answer is the application's, or one that it permits."""
         if last.status == 304:
             fresh = self.reference.freshened(self.request, last, aside=len(self.foreground) > 1)
-            ours = not self.of_client(last)
+            ours = not self.of_client(last) and not self.mistaken(self.foreground[-1])
             fits = [stored for stored in fresh if not self.differs(stored, last)]
             self.need(fits or (not self.passes(last) and not ours), "a 304 led to the wrong answer", *fresh)
             return
@@ -247,6 +248,11 @@ class Seen:
 
     def of_client(self, last: Response) -> bool:
         return still_good(last, self.request) is not False
+
+    def mistaken(self, exchange: Exchange) -> bool:
+        """Whether the application said that what the client has is good, and did not mean it."""
+        response = exchange.response
+        return response is not None and response.status == 304 and (response.etag or "").startswith('"m')
 
     def learn(self, exchange: Exchange, *, claimed: bool | None) -> None:
         """Tell the reference."""

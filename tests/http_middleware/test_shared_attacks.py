@@ -184,6 +184,17 @@ async def test_a_confirmation_that_varies_by_anything_ends_the_page() -> None:
     assert not (await target.get()).hit
 
 
+async def test_a_confirmation_that_ends_the_lifetime_ends_the_page() -> None:
+    """Where nothing is kept for longer than it is fresh, it is gone, and does not live on as it was."""
+    ended = said("", 304, etag='"v"', cache_control="max-age=0")
+    http = HTTPConfig(mode="rfc9111", keep_stale=0, honour_client_directives=True)
+    target = Target(lambda a: ended if a.get("if-none-match") else said("page", etag='"v"'), http=http)
+    await target.get()
+    assert (await target.get("/page", ("cache-control", "no-cache"))).text == "page"
+
+    assert not (await target.get()).hit
+
+
 async def test_a_cookie_on_a_confirmation_stays_with_its_client() -> None:
     """A 304 may renew Alice's session: nobody else gets that field, now or later."""
     target = validated(said("", 304, etag='"v"', set_cookie="session=alice", cache_control=PUBLIC))
