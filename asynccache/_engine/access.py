@@ -32,7 +32,7 @@ from asynccache.protocols import (
     SupportsTouch,
 )
 
-__all__ = ["Access"]
+__all__ = ["Access", "accepted", "or_failed"]
 
 T = TypeVar("T")
 
@@ -164,7 +164,7 @@ class Access:
         if len(keys) > 1 and self.many is not None:
             found = await self.attempt("delete_many", keys[0], self.many.delete_many(keys), None)
             return None if found is None else len(found)
-        removed = [await self.attempt("delete", key, _maybe(backend.delete(key)), None) for key in keys]
+        removed = [await self.attempt("delete", key, or_failed(backend.delete(key)), None) for key in keys]
         return None if None in removed else sum(map(bool, removed))
 
     # -- entries ------------------------------------------------------------------------------------
@@ -220,6 +220,6 @@ async def accepted(writing: Awaitable[bool | None]) -> bool | None:
     return await writing is not False
 
 
-async def _maybe(doing: Awaitable[bool]) -> bool | None:
-    """Return the same, as a type that has room for "failed"."""
+async def or_failed(doing: Awaitable[bool]) -> bool | None:
+    """Return what a backend says, as a type that has room for None: "failed"."""
     return await doing

@@ -104,6 +104,10 @@ class SupportsEntries(Protocol):
         """Store ``entry`` until it ``expires``; False if it is too large: then the old one is gone."""
         ...
 
+    def fill_entry(self, entry: Entry, token: str) -> bool:
+        """Do the same and end the lease on its key, if ``token`` still holds that; else do nothing."""
+        ...
+
 
 class Sealer(Protocol):
     """Authenticated encryption of payloads; see `asynccache.codecs.AESGCMSealer`."""

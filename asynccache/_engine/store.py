@@ -13,7 +13,7 @@ from math import inf
 from typing import Final, TypeVar
 
 from asynccache import events
-from asynccache._engine.access import Access
+from asynccache._engine.access import Access, or_failed
 from asynccache._engine.entry import COUNTER, Entry
 from asynccache._engine.expiry import Lifetime, is_fresh, store_ttl
 from asynccache._engine.leasing import UNLEASED, Lease, Leasing
@@ -249,10 +249,14 @@ class EntryStore:
                 return await access.write(entry)
         if access.too_large(entry):
             return access.refuse(entry, "too_large")
-        ttl = store_ttl(entry, self.clock())
-        with run:
-            filling = _maybe(access.leasing.fill(entry.key, access.pack(entry), ttl, lease.token))
-            stored = await access.attempt("fill", entry.key, filling, None)
+        stored: bool | None
+        if access.local is not None:
+            stored = access.local.fill_entry(entry, lease.token)
+        else:
+            data, ttl = access.pack(entry), store_ttl(entry, self.clock())
+            with run:
+                filling = or_failed(access.leasing.fill(entry.key, data, ttl, lease.token))
+                stored = await access.attempt("fill", entry.key, filling, None)
         if stored is None:
             return False
         lease.end(filled=stored)
@@ -391,8 +395,3 @@ class EntryStore:
 async def _true(doing: Awaitable[None]) -> bool:
     await doing
     return True
-
-
-async def _maybe(doing: Awaitable[bool]) -> bool | None:
-    """Return the same, as a type that has room for "failed"."""
-    return await doing

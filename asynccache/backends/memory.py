@@ -264,6 +264,10 @@ class InMemoryBackend(Holding):
             self._leases.void(entry.key)
         return self._store(replace(entry, hits=0) if entry.hits else entry, expires, now)
 
+    def fill_entry(self, entry: Entry, token: str) -> bool:
+        """Store ``entry`` and end the lease if ``token`` still holds it; False if not, or if too large."""
+        return self._leases.end(check_key(entry.key), token, self._clock()) and self.set_entry(entry)
+
     # -- leases and the bus ------------------------------------------------------------------------
 
     async def acquire_lease(self, key: str, ttl: float) -> str | None:

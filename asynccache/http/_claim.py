@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from asynccache._engine.clock import stopwatch
+from asynccache._engine.runningloop import running_loop
 from asynccache._engine.store import Lease
 from asynccache._engine.tags import Stamp
 from asynccache.http._coalescing import Answer, Flight, Shared
@@ -106,6 +107,7 @@ class Claim:
     def __init__(
         self, middleware: CacheMiddleware, wanted: Wanted, tags: tuple[str, ...], found: Found
     ) -> None:
+        running_loop()  # others may come to wait for this, in the loop; better to say now that there is none
         store = middleware.responses.store
         self.found = found
         self.run = store.runs.begin(wanted.url, store.tag_keys(tags))

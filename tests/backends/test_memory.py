@@ -649,7 +649,22 @@ async def test_writing_voids_the_lease(store: InMemoryBackend, how: str) -> None
     before = await store.get("k")
 
     assert not await store.fill("k", b"outdated", None, token)
+    assert not store.fill_entry(entry("k", payload=b"outdated"), token)
     assert await store.get("k") == before
+
+
+async def test_an_entry_fills_a_lease_once(store: InMemoryBackend) -> None:
+    """As bytes do: by the holder only, and then the lease is over; the object itself is kept."""
+    token = await store.acquire_lease("k", 5)
+    assert token
+    mine = entry("k")
+
+    assert not store.fill_entry(entry("k"), "forged")
+    assert store.get_entry("k") is None
+    assert store.fill_entry(mine, token)
+    assert store.get_entry("k") is mine
+    assert not store.fill_entry(entry("k"), token)
+    assert await store.acquire_lease("k", 5) is not None
 
 
 def test_abandoned_leases_do_not_pile_up() -> None:

@@ -151,13 +151,26 @@ class StoreModel(RuleBasedStateMachine):
     def fill(self, key: str, value: bytes, ttl: float | None, honest: bool) -> None:
         token, until = self.leases.get(key, ("none", -inf))
         filled = self.run(self.store.fill(key, value, ttl, token if honest else "forged"))
+        self.filled(key, value, ttl, filled, honest=honest, until=until)
+
+    @rule(key=KEYS, value=VALUES, fresh=st.integers(1, 60), honest=st.booleans())
+    def fill_entry(self, key: str, value: bytes, fresh: int, honest: bool) -> None:
+        token, until = self.leases.get(key, ("none", -inf))
+        entry = Entry(key, value, "raw", self.now, self.now + fresh, self.now + fresh, -inf)
+        data = pack(entry)
+        filled = self.store.fill_entry(entry, token if honest else "forged")
+        self.filled(key, data, float(fresh), filled, honest=honest, until=until)
+
+    def filled(
+        self, key: str, value: bytes, ttl: float | None, stored: bool, *, honest: bool, until: float
+    ) -> None:
         if not honest or self.now >= until:
-            assert not filled
+            assert not stored
             if honest:
                 self.leases.pop(key, None)
         else:
-            assert filled or self.lossy
-            self.wrote(key, value, ttl, filled)
+            assert stored or self.lossy
+            self.wrote(key, value, ttl, stored)
 
     @rule()
     def close(self) -> None:

@@ -39,7 +39,7 @@ from asynccache.config import GuardConfig
 from asynccache.protocols import CacheBackendProtocol, SupportsLifecycle
 from asynccache.testing import BackendConformance, CacheConformance, FakeClock
 
-__all__ = ["Bare", "OnCache", "OnSealedCache", "StoreSuite", "Wrapped"]
+__all__ = ["PATIENT", "Bare", "OnCache", "OnSealedCache", "StoreSuite", "Wrapped"]
 
 PATIENT = 30.0
 """A deadline that a busy machine does not reach."""

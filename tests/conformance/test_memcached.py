@@ -6,7 +6,7 @@ import pytest
 
 from asynccache import MemcachedBackend
 from asynccache._engine.clock import Clock
-from tests.conformance.store_suites import Bare, OnCache, OnSealedCache, Wrapped
+from tests.conformance.store_suites import PATIENT, Bare, OnCache, OnSealedCache, Wrapped
 from tests.servers.memcached import MemcachedServer
 
 MAX_VALUE_BYTES = 2**20 - 1024
@@ -22,7 +22,7 @@ class One:
 
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> MemcachedBackend:
         server: MemcachedServer = request.getfixturevalue("memcached_server")
-        return MemcachedBackend(server.fresh_url(), clock=clock)
+        return MemcachedBackend(server.fresh_url(), timeout=PATIENT, connect_timeout=PATIENT, clock=clock)
 
 
 class Several:
@@ -35,7 +35,7 @@ class Several:
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> MemcachedBackend:
         servers: tuple[MemcachedServer, ...] = request.getfixturevalue("memcached_servers")
         hosts = ",".join(f"{server.host}:{server.port}" for server in servers[: self.servers])
-        return MemcachedBackend(f"memcached://{hosts}", clock=clock)
+        return MemcachedBackend(f"memcached://{hosts}", timeout=PATIENT, connect_timeout=PATIENT, clock=clock)
 
 
 class Two(Several):

@@ -34,7 +34,7 @@ class PyMongo(Mongo):
 
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> CacheBackendProtocol:
         server: MongoServer = request.getfixturevalue("mongo_server")
-        return self.open_on(server.url, clock, timeout=PATIENT, bus=False)
+        return self.open_on(server.url, clock, timeout=PATIENT, connect_timeout=PATIENT, bus=False)
 
 
 class Motor(Mongo):
@@ -52,7 +52,7 @@ class ReplicaSet(Mongo):
 
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> CacheBackendProtocol:
         server: MongoServer = request.getfixturevalue("mongo_replica_set")
-        return self.open_on(server.url, clock, timeout=PATIENT)
+        return self.open_on(server.url, clock, timeout=PATIENT, connect_timeout=PATIENT)
 
 
 class TestPyMongo(PyMongo, Bare): ...

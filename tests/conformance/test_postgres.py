@@ -25,7 +25,9 @@ class Postgres:
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> CacheBackendProtocol:
         """Return a store on the run's server."""
         server: PostgresServer = request.getfixturevalue("postgres_server")
-        return PostgresBackend(server.url, table="conformance", timeout=30.0, clock=clock)
+        return PostgresBackend(
+            server.url, table="conformance", timeout=30.0, connect_timeout=30.0, clock=clock
+        )
 
 
 class Logged:
@@ -44,6 +46,7 @@ class Logged:
             unlogged=False,
             max_value_bytes=2**20,
             timeout=30.0,
+            connect_timeout=30.0,
             clock=clock,
         )
 
@@ -58,7 +61,12 @@ class Pooled:
         """Return a store behind PgBouncer."""
         server: PostgresServer = request.getfixturevalue("pgbouncer")
         return PostgresBackend(
-            server.url, table="conformance_pooled", pgbouncer=True, timeout=30.0, clock=clock
+            server.url,
+            table="conformance_pooled",
+            pgbouncer=True,
+            timeout=30.0,
+            connect_timeout=30.0,
+            clock=clock,
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from asynccache._engine.clock import Clock
 from asynccache.backends.redis import RedisBackend
-from tests.conformance.store_suites import Bare, OnCache, OnSealedCache, StoreSuite, Wrapped
+from tests.conformance.store_suites import PATIENT, Bare, OnCache, OnSealedCache, StoreSuite, Wrapped
 from tests.servers.redis import age
 
 MIB = 2**20
@@ -43,7 +43,7 @@ class Single(OnRedis):
 
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> RedisBackend:
         self.url = request.getfixturevalue("redis_server").fresh_url()
-        return RedisBackend(self.url, max_value_bytes=2 * MIB)
+        return RedisBackend(self.url, max_value_bytes=2 * MIB, timeout=PATIENT, connect_timeout=PATIENT)
 
     def age(self, seconds: float) -> None:
         parts = urlsplit(self.url)
@@ -73,7 +73,7 @@ class Clustered(OnRedis):
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> RedisBackend:
         nodes = request.getfixturevalue("redis_cluster")
         self.ports = [node.port for node in nodes.primaries]
-        return RedisBackend(nodes.url)
+        return RedisBackend(nodes.url, timeout=PATIENT, connect_timeout=PATIENT)
 
     def age(self, seconds: float) -> None:
         age(seconds, *self.ports)
@@ -102,7 +102,7 @@ class Watched(OnRedis):
     def make(self, request: pytest.FixtureRequest, clock: Clock) -> RedisBackend:
         group = request.getfixturevalue("redis_sentinel")
         self.port = group.master.port
-        return RedisBackend(group.url)
+        return RedisBackend(group.url, timeout=PATIENT, connect_timeout=PATIENT)
 
     def age(self, seconds: float) -> None:
         age(seconds, self.port)

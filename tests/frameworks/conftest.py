@@ -71,9 +71,12 @@ def _placed(request: pytest.FixtureRequest) -> Spelling:
         urls[kind] = request.getfixturevalue(f"{kind}_server").fresh_url()
     url, namespace = urls[kind], secrets.token_hex(4)
     if kind == "redis":
-        store = Store(lambda _: RedisBackend(url, timeout=30), namespace)
+        store = Store(lambda _: RedisBackend(url, timeout=30, connect_timeout=30), namespace)
     else:
-        store = Store(lambda clock: PostgresBackend.from_url(url, timeout=30, clock=clock), namespace)
+        store = Store(
+            lambda clock: PostgresBackend.from_url(url, timeout=30, connect_timeout=30, clock=clock),
+            namespace,
+        )
     return dataclasses.replace(BY_NAME[name], store=store)
 
 

@@ -30,7 +30,7 @@ def clock() -> FakeClock:
 @pytest_asyncio.fixture
 async def store(memcached_server: MemcachedServer, clock: FakeClock) -> AsyncIterator[MemcachedBackend]:
     """Give a store on one server."""
-    store = MemcachedBackend(memcached_server.url, clock=clock)
+    store = MemcachedBackend(memcached_server.url, timeout=30, connect_timeout=30, clock=clock)
     yield store
     await store.aclose()
 

@@ -39,7 +39,7 @@ async def opened(mongo_server: MongoServer) -> AsyncIterator[Opened]:
     """Give a store on a single server."""
     url = mongo_server.fresh_url()
     clock = FakeClock(start=float(round(wall_clock())))
-    backend = MongoDBBackend(url, clock=clock, timeout=30)
+    backend = MongoDBBackend(url, clock=clock, timeout=30, connect_timeout=30)
     await backend.open()
     async with mongo_server.client() as client:
         database = client[url.partition("?")[0].rpartition("/")[2]]
