@@ -105,7 +105,7 @@ class SupportsEntries(Protocol):
         ...
 
     def fill_entry(self, entry: Entry, token: str) -> bool:
-        """Do the same and end the lease on its key, if ``token`` still holds that; else do nothing."""
+        """Do that with a copy, and end the lease on its key, if ``token`` still holds it; else do nothing."""
         ...
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from asynccache import events
 from asynccache._engine.clock import stopwatch
 from asynccache._engine.coding import Coder
@@ -257,7 +259,8 @@ class Loader:
         entry = await self.store.find(job.key, job.tags, None, read)
         if entry is None or not self._is_news(entry, after):
             return None
-        return None if self.coder.value_of(entry, job.type) is MISSING else entry
+        # A copy: those who wait may get to it after the store has dropped, and so killed, its own.
+        return None if self.coder.value_of(entry, job.type) is MISSING else replace(entry)
 
     def _is_news(self, entry: Entry, after: float) -> bool:
         newer = after == _ANY or entry.created > after

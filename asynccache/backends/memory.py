@@ -265,8 +265,12 @@ class InMemoryBackend(Holding):
         return self._store(replace(entry, hits=0) if entry.hits else entry, expires, now)
 
     def fill_entry(self, entry: Entry, token: str) -> bool:
-        """Store ``entry`` and end the lease if ``token`` still holds it; False if not, or if too large."""
-        return self._leases.end(check_key(entry.key), token, self._clock()) and self.set_entry(entry)
+        """Store a copy and end the lease if ``token`` still holds it; False if not, or if too large.
+
+        Whoever made the entry still answers with it, and must not see it die.
+        """
+        held = self._leases.end(check_key(entry.key), token, self._clock())
+        return held and self.set_entry(replace(entry))
 
     # -- leases and the bus ------------------------------------------------------------------------
 

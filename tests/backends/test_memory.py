@@ -654,7 +654,7 @@ async def test_writing_voids_the_lease(store: InMemoryBackend, how: str) -> None
 
 
 async def test_an_entry_fills_a_lease_once(store: InMemoryBackend) -> None:
-    """As bytes do: by the holder only, and then the lease is over; the object itself is kept."""
+    """As bytes do: by the holder only, and then the lease is over. What the store drops is its own."""
     token = await store.acquire_lease("k", 5)
     assert token
     mine = entry("k")
@@ -662,8 +662,10 @@ async def test_an_entry_fills_a_lease_once(store: InMemoryBackend) -> None:
     assert not store.fill_entry(entry("k"), "forged")
     assert store.get_entry("k") is None
     assert store.fill_entry(mine, token)
-    assert store.get_entry("k") is mine
+    assert await store.get("k") == pack(mine)
     assert not store.fill_entry(entry("k"), token)
+    await store.delete("k")
+    assert (mine.payload, mine.fresh_until) == (b"v", entry("k").fresh_until)
     assert await store.acquire_lease("k", 5) is not None
 
 

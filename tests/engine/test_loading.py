@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import copy
 from typing import Any
 
 import pytest
 
-from asynccache import BackendUnavailableError, Cache, CachePolicy, InMemoryBackend
+from asynccache import BackendUnavailableError, Cache, CacheConfig, CachePolicy, InMemoryBackend
 from asynccache._engine.loading import pause_after
 from asynccache.events import Refused
 from asynccache.testing import FakeClock, RecordedEvents
-from tests.cache_doubles import Gated, Loads, ThreeMethods, over, ticks
+from tests.cache_doubles import Gated, Loads, ThreeMethods, local, over, ticks
 
 
 class Unclearable(InMemoryBackend):
@@ -367,3 +368,49 @@ async def test_bulk_values_that_are_being_stored_have_no_joiners() -> None:
     filled.go()
     assert await first == {"k": "old"}
     assert await second == {"k": "new"}
+
+
+@pytest.mark.parametrize("store", ["local", "remote"])
+@pytest.mark.parametrize("value", [[1], b"bytes", "text"])
+async def test_what_is_dropped_at_once_is_whole_for_all_who_wait(value: Any, store: str) -> None:
+    """Before they get to it: nobody is given less, nor somebody else's object."""
+    cache = local(FakeClock()) if store == "local" else over(Gated(InMemoryBackend()), FakeClock())
+    dropping: list[asyncio.Future[Any]] = []
+
+    async def load() -> Any:
+        await ticks()
+        dropping.append(asyncio.ensure_future(cache.delete("k")))
+        return copy(value)
+
+    found = await asyncio.gather(*(cache.get_or_set("k", load) for _ in range(3)))
+    await asyncio.gather(*dropping)
+
+    assert found == [value] * 3
+    assert len(dropping) == 1
+    assert value != [1] or len({id(each) for each in found}) == 3
+
+
+class FilledMeanwhile(InMemoryBackend):
+    """While somebody takes a lease, another one stores a value, and a third is about to remove it."""
+
+    async def acquire_lease(self, key: str, ttl: float) -> str | None:
+        token = await super().acquire_lease(key, ttl)
+        await ticks()
+        await Cache(CacheConfig(backend=self)).set("k", b"found")
+        self.removing = asyncio.ensure_future(self.delete(key))
+        return token
+
+
+async def test_what_is_found_and_dropped_at_once_is_whole_for_all_who_wait() -> None:
+    """The store has it no more when they get to it."""
+    store = FilledMeanwhile()
+    cache = Cache(CacheConfig(backend=store))
+    found = await asyncio.gather(*(cache.get_or_set("k", never) for _ in range(3)))
+    await store.removing
+
+    assert found == [b"found"] * 3
+    assert await cache.get("k") is None
+
+
+async def never() -> bytes:
+    raise AssertionError("it is there")
