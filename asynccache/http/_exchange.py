@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from asynccache._engine.entry import Entry
 from asynccache._engine.expiry import Freshness, judge
 from asynccache.http import cache_status, rules
@@ -254,7 +256,7 @@ class Exchange:
             return None
         if freshness is Freshness.ERROR_ONLY:
             self.forward = "stale"
-            self._fallback = entry, response
+            self._fallback = replace(entry), response  # a copy: the store may drop its own meanwhile
             return await self._patient(attempt, found)
         if freshness is not Freshness.FRESH:
             self._middleware.refresh(self, found.key)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asynccache import CachePolicy
+from asynccache import CachePolicy, InMemoryBackend
 from tests.http_middleware.asgi_client import ticks
 from tests.http_middleware.tiny_apps import Handler, Site, respond
 
@@ -342,3 +342,23 @@ async def test_a_refresh_that_is_cancelled_before_it_began_is_forgotten() -> Non
     await site.middleware.aclose()
     assert asked.cancelled()
     assert not site.middleware._refreshing
+
+
+@pytest.mark.parametrize("raises", [False, True])
+async def test_what_stands_in_may_have_left_the_store_meanwhile(raises: bool) -> None:
+    """It was evicted while the handler ran: it is still what was found, and says how old it is."""
+    site = Site(handler := Handler(), ERR)
+    store = site.cache.entries.access.backend
+    assert isinstance(store, InMemoryBackend)
+    await site.get("/")
+    site.clock.advance(65)
+    handler.status, handler.error = 500, RuntimeError() if raises else None
+    handler.gate.clear()
+    asked = site.start("/")
+    await ticks()
+    await store.clear("asynccache:")
+    handler.gate.set()
+    answer = await asked.answer()
+
+    assert (answer.status, answer.text) == (200, "run 1")
+    assert answer.cache_status == "asynccache; hit; ttl=-5; detail=stale"
