@@ -9,6 +9,7 @@ tags each time, and the store kills the entries it drops: so a front never answe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 from asynccache._engine.entry import Entry
@@ -69,8 +70,9 @@ class Front:
         "index",
         "policy",
         "response",
-        "second",
+        "since",
         "unchanged_headers",
+        "until",
     )
 
     def __init__(
@@ -93,14 +95,15 @@ class Front:
         elif policy.cookies == ():
             self.allowed |= _COOKIE
         self.born = entry.created - response.initial_age
-        self.second = -1
-        """The age for which the heads are written, in whole seconds."""
+        self.since = self.until = -inf
+        """When the heads are right: age is told in whole seconds."""
         self.fresh_headers: list[tuple[bytes, bytes]] = []
         self.unchanged_headers: list[tuple[bytes, bytes]] = []
 
     def prepare(self, now: float, *, status: bool) -> None:
         """Write the head anew: Age and the remaining freshness have changed."""
-        self.second = int(now - self.born)
+        self.since = self.born + (now - self.born) // 1
+        self.until = self.since + 1
         member = cache_status.hit(self.entry.fresh_until - now) if status else None
         self.fresh_headers = headers = replay(self.response, self.entry, now, member=member).headers
         own = [field for field in headers if field[0] in (b"age", b"cache-status")]
@@ -166,7 +169,7 @@ class Fronts:
         self.public = self.public or policy.public
 
     def _key(self, target: Target, scope: Scope) -> Key:
-        names = self._names.get(target) if self._names else None
+        names = self._names.get(target)
         if names is None:
             return target
         headers = scope["headers"]
@@ -187,7 +190,7 @@ class Fronts:
         flags, target, tag = _examined(scope, self._kinds)
         if target is None:
             return None
-        key = self._key(target, scope)
+        key: Key = self._key(target, scope) if self._names else target
         front = self._fronts.get(key)
         if front is None or flags & ~front.allowed:
             return None
@@ -206,7 +209,7 @@ class Fronts:
         unchanged = tag is not None
         if unchanged and (tag != response.etag or response.status != 200):
             return None
-        if front.second != int(now - front.born):
+        if not front.since <= now < front.until:
             front.prepare(now, status=self._status)
         if entry.hits < 8:
             entry.hits += 2
