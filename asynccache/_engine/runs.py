@@ -20,13 +20,11 @@ __all__ = ["Run", "Runs", "settled"]
 class Run:
     """One computation; ``voided`` once something it may have read has been invalidated."""
 
-    __slots__ = ("invalidated", "joined", "key", "stored", "tags", "voided")
+    __slots__ = ("joined", "key", "stored", "tags", "voided")
 
     def __init__(self, key: str, tags: Iterable[str] = ()) -> None:
         self.key: str = key
         self.tags: frozenset[str] = frozenset(tags)
-        self.invalidated: frozenset[str] = frozenset()
-        """The tags that have been invalidated since it began, whether they were its own or not."""
         self.voided: bool = False
         self.joined: bool = False
         """Whether somebody waits for it who came after it last looked into the store."""
@@ -34,10 +32,8 @@ class Run:
         """Set while the value is on its way to the store."""
 
     def add_tags(self, tags: Iterable[str]) -> None:
-        """Carry ``tags`` too, which became known only now: it is void if one has been invalidated before."""
-        more = frozenset(tags)
-        self.tags |= more
-        self.voided |= not more.isdisjoint(self.invalidated)
+        """Carry ``tags`` too, which became known only now: what invalidates one from now on voids it."""
+        self.tags |= frozenset(tags)
 
     def __enter__(self) -> None:
         """Note that the value is on its way to the store: a removal of the key can wait for that."""
@@ -96,10 +92,7 @@ class Runs:
     def void_tags(self, tags: Iterable[str]) -> None:
         """Void the runs that carry one of ``tags``."""
         gone = frozenset(tags)
-        for runs in self.by_key.values():
-            for run in runs:
-                run.invalidated |= gone
-                run.voided |= not gone.isdisjoint(run.tags)
+        self._void(run for runs in self.by_key.values() for run in runs if not gone.isdisjoint(run.tags))
 
     @staticmethod
     def _void(runs: Iterable[Run]) -> list[Run]:

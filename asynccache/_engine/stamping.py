@@ -121,12 +121,9 @@ class Stamping:
         return stamps_of(hard, known) if len(known) == len(keys) else None
 
     async def common(self) -> str | None:
-        """Return the common stamp, another one after a tag was invalidated; None: the store cannot tell.
-
-        In a store of this process it never does: a `Run` hears of invalidations by itself.
-        """
+        """Return the common stamp, another one after a tag was invalidated; None: the store cannot tell."""
         if self._access.local is not None:
-            return ""
+            return self._local(self._common) or self._plant_local(self._common)
         raw = await self._access.read((self._common,))
         return self.read_from(raw, self._common) or await self._plant(self._common)
 
@@ -172,9 +169,9 @@ class Stamping:
         """Delete the stamps of ``tags``; False if the store failed."""
         access, hard = self._access, self.keys(tags)
         # The common one goes first: who finds it unchanged has planted stamps that are deleted after it.
-        told = access.local is not None or await access.delete_all((self._common,)) is not None
+        told = await access.delete_all((self._common,))
         removed = await access.delete_all([soft_key(key) for key in hard] if soft else hard)
-        return told and removed is not None
+        return told is not None and removed is not None
 
     async def next_generation(self) -> bool:
         """Make every entry of the namespace and its children unreachable; False if the store failed."""

@@ -178,6 +178,7 @@ class Claim:
             return True
         responses = self._middleware.responses
         responses.learn(self._wanted, tags)
+        responses.late_tags = True
         self.run.add_tags(responses.store.tag_keys(more))
         if self.run.voided or self.stamps is None or self._common_stamp is None:
             return False

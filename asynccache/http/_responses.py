@@ -75,6 +75,8 @@ class ResponseCache:
         self.coder: Coder = Coder(self.store, serializer)
         self._learned: BoundedDict[str, tuple[bytes, ...]] = BoundedDict(_REMEMBERED_URLS)
         self._tags: BoundedDict[tuple[str, tuple[str, ...]], tuple[str, ...]] = BoundedDict(_REMEMBERED_TAGS)
+        self.late_tags = False
+        """Handlers of this process add tags, which nobody knows before they have run."""
         self._variants: BoundedDict[tuple[str, tuple[str, ...]], set[str]] = BoundedDict(_REMEMBERED_URLS)
         self._languages: BoundedDict[str, str] = BoundedDict(_REMEMBERED_URLS)
         """Keys of variants by their language and all that selects them but Accept-Language."""
@@ -107,7 +109,7 @@ class ResponseCache:
         return tuple(dict.fromkeys((*tags, *learned))) if learned else tags
 
     def learn(self, wanted: Wanted, tags: Sequence[str]) -> None:
-        """Expect ``tags`` on the response from now on: its handler has added them."""
+        """Expect ``tags`` on the response from now on."""
         key = (wanted.url, wanted.extra)
         known = tuple(dict.fromkeys((*self._tags.get(key, ()), *tags)))
         self._tags[key] = known if len(known) <= _LEARNED_TAGS else tuple(tags)
@@ -117,7 +119,8 @@ class ResponseCache:
 
         In a store outside of this process it costs a round trip, so only once a handler has added tags.
         """
-        return await self.store.common_stamp() if self._tags or self.store.local is not None else None
+        wanted = self.late_tags or self.store.local is not None
+        return await self.store.common_stamp() if wanted else None
 
     async def forget(self, origins: Iterable[tuple[str, str]], paths: Iterable[str]) -> bool:
         """Remove every response of some paths: all variants, all queries; False if the store failed.
@@ -144,8 +147,8 @@ class ResponseCache:
         found = self._at_url(wanted, await store.find(wanted.url, tags))
         if found.vary is not None:
             found = self._at_variant(found, await store.find(found.key, tags))
-        if found.entry is not None and len(found.entry.stamps) > len(tags):
-            # Another process has learned its tags: read them in the same round trip from now on.
+        if found.entry is not None and len(found.entry.stamps) > len(tags) + len(store.generations):
+            # Before routing, or by another process: read its tags in the same round trip from now on.
             names = store.tags_of(found.entry)
             if not set(names) <= set(tags):
                 self.learn(wanted, names)
@@ -169,7 +172,7 @@ class ResponseCache:
         """Do the same before routing, when the policy's tags cannot be filled in."""
         if self.store.local is not None:
             return self.peek(wanted)
-        return await self.find(wanted, self._path_tags(wanted, asked, scope))
+        return await self.find(wanted, self.expected(wanted, self._path_tags(wanted, asked, scope)))
 
     def peek(self, wanted: Wanted) -> Found:
         """Do the same without awaiting, in a store of this process."""

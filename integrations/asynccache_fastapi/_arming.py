@@ -79,4 +79,5 @@ def _look_again(routes: Iterable[Any]) -> None:
 
 
 def _nowhere(request: Any) -> Any:
+    """Be a route for a moment, which is never served."""
     raise NotImplementedError
